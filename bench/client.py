@@ -1,4 +1,4 @@
-"""The driver's end of a contestant's process: bench/peers/worker.py says what is spoken."""
+"""The driver's side of a contestant's process; bench/peers/worker.py documents the protocol."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-# One thread for every runtime, and no device but the CPU.
+# One thread for every runtime, and only the CPU as device.
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
@@ -33,14 +33,14 @@ class WorkerError(Exception):
 
 
 class WorkerDiedError(WorkerError):
-    """A worker ended, or did not answer in time and was ended."""
+    """A worker ended, or was ended because it did not answer in time."""
 
 
 class Worker:
-    """One process, pinned to `cores`; its standard error goes to `log`.
+    """A process pinned to `cores`, with its standard error in `log`.
 
-    It leads a session of its own, so that Ctrl-C reaches the driver alone, which then ends it with
-    all that it started.
+    It leads its own session. So Ctrl-C reaches only the driver, which then ends the process and
+    everything that it started.
     """
 
     def __init__(
@@ -60,14 +60,14 @@ class Worker:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 bufsize=0,
-                cwd=log.parent,  # some peers leave files where they run
+                cwd=log.parent,  # some peers leave files in their working folder
                 env={**os.environ, **ENVIRONMENT, **(environment or {})},
                 start_new_session=True,
             )
 
     @property
     def alive(self) -> bool:
-        """Whether it can be asked."""
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     def ask(self, *fields: object, timeout: float = 120) -> str:
@@ -91,12 +91,12 @@ class Worker:
         raise WorkerDiedError(self._last_words())
 
     def versions(self) -> dict[str, str]:
-        """What it runs on; the first question, which also waits for its imports."""
+        """Return the versions it runs on: the first question, which also waits for its imports."""
         versions: dict[str, str] = json.loads(self.ask("hello", timeout=300))
         return versions
 
     def _read_line(self, deadline: float) -> str:
-        """One line; empty at the end of the stream or of the time."""
+        """Return one line; empty at the end of the stream or after the deadline."""
         stdout = self._process.stdout
         assert stdout is not None
         while b"\n" not in self._rest:
@@ -117,7 +117,7 @@ class Worker:
         return lines[-1].strip()[:300] if lines else f"ended with {self._process.returncode}"
 
     def close(self) -> None:
-        """End the process and all that it started."""
+        """End the process and everything that it started."""
         for end in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, end)

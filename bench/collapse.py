@@ -1,9 +1,10 @@
-"""The published layer trained from its zeros, as it is and repaired, beside ours; docs/collapse.md.
+"""The published layer trained from its zeros, unchanged and repaired, beside memattn's.
 
     python -m bench.collapse
 
-The published layer runs where fusionlab lives, in an environment that is made the first time. The
-problem is that of examples/python/memory_from_zeros.py. Prints a table, and draws a picture.
+docs/collapse.md shows the results. The published layer runs in fusionlab's environment, which is
+created the first time. The problem is that of examples/python/memory_from_zeros.py. Prints a table
+and draws a picture.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ from memattn.figure_style import BLUE, GREEN, MUTED, ORANGE, picture
 from memattn.inspection import Diagnosis, Repair, diagnose, repair
 
 UNITS, HEADS = 16, 4
-# TensorFlow's products round 16 slots alike, and some of 20 otherwise than the rest.
+# TensorFlow's products round 16 slots in the same way, but some of 20 slots in another way.
 MEMORY_SIZES = (16, 20)
 LEARNING_RATE = 0.003
 STEPS = 2000
-NO_DIFFERENCE = 1e-12  # where 0 is drawn on a logarithmic scale
+NO_DIFFERENCE = 1e-12  # the position of 0 on a logarithmic scale
 SEED = 0
 
 Array = NDArray[Any]
@@ -49,13 +50,13 @@ class Run:
 
     @property
     def different_slots(self) -> int:
-        """How many slots differ in a bit or more, after the last step."""
+        """Return how many slots differ in at least one bit after the last step."""
         return len(np.unique(self.weights["memory"], axis=0))
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What was trained with one size of memory: the published layer in two halves, ours in one."""
+    """The runs with one memory size: the published layer in two halves, memattn's in one."""
 
     memory_size: int
     published: Run
@@ -68,18 +69,18 @@ class Experiment:
 
     @property
     def steps(self) -> int:
-        """Steps of one half."""
+        """Return the steps of one half."""
         return len(self.published.losses) - 1
 
 
 def problem() -> tuple[Array, Array]:
-    """Tokens x, and a target whose difference from x varies with x (16, 10, 16)."""
+    """Return tokens x, and a target whose difference from x varies with x (16, 10, 16)."""
     x = np.random.default_rng(0).standard_normal((16, 10, UNITS))
     return x, x + np.sin(2 * x)[..., ::-1]
 
 
 def make_layer(memory_size: int, start: str) -> MemoryAugmentedAttention:
-    """A layer of memattn; that of zeros says nothing."""
+    """Return a layer of memattn, without the warning for a memory of zeros."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         return MemoryAugmentedAttention(
@@ -88,7 +89,7 @@ def make_layer(memory_size: int, start: str) -> MemoryAugmentedAttention:
 
 
 def train_ours(memory_size: int, start: str, steps: int) -> Run:
-    """Train memattn's layer from that initial memory."""
+    """Train memattn's layer from an initial memory."""
     x, target = problem()
     layer = make_layer(memory_size, start)
     optimizer = Adam(learning_rate=LEARNING_RATE)
@@ -105,7 +106,7 @@ def train_ours(memory_size: int, start: str, steps: int) -> Run:
 def train_published(
     python: Path, memory_size: int, steps: int, weights: Mapping[str, Array] | None = None
 ) -> Run:
-    """Train the published layer, from its own start or from `weights`."""
+    """Train the published layer from its own initial weights or from `weights`."""
     x, target = problem()
     given: dict[str, Any] = {
         "x": x,
@@ -121,7 +122,7 @@ def train_published(
         np.savez(source, **given)
         done = subprocess.run(
             [python, "-m", "bench.peers.fusionlab_training", source, result],
-            cwd=folder,  # where fusionlab leaves a log
+            cwd=folder,  # fusionlab leaves a log there
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
@@ -135,7 +136,7 @@ def train_published(
 
 
 def experiment(python: Path, memory_size: int, steps: int) -> Experiment:
-    """Train, diagnose, repair, and train on."""
+    """Train, diagnose, repair, and continue training."""
     published = train_published(python, memory_size, steps)
     ill = make_layer(memory_size, "zeros")
     ill.set_weights(published.weights)
@@ -153,7 +154,7 @@ def experiment(python: Path, memory_size: int, steps: int) -> Experiment:
 
 
 def table(found: Experiment) -> str:
-    """Losses and slots as Markdown."""
+    """Return losses and slots as Markdown."""
     steps = found.steps
     rows = [
         ("published, from its zeros", found.published, 0, steps),
@@ -175,7 +176,7 @@ def table(found: Experiment) -> str:
 
 
 def told(found: Experiment) -> str:
-    """What the doctor found, and what the repair changed."""
+    """Return the findings of the doctor, and the changes of the repair."""
     names = "; ".join(f"{one.name}, {one.found}" for one in found.diagnosis.findings)
     done = found.repair
     return (
@@ -186,7 +187,7 @@ def told(found: Experiment) -> str:
 
 
 def draw(experiments: Sequence[Experiment]) -> Figure:
-    """Losses above, differences between slots below, over the steps; a column a memory size."""
+    """Draw losses above and slot differences below, over the steps; one column per memory size."""
     figure = Figure(figsize=(10, 5), layout="constrained")
     panels = figure.subplots(
         2, len(experiments), sharex=True, sharey="row", height_ratios=(1.4, 1), squeeze=False
@@ -223,7 +224,7 @@ def draw(experiments: Sequence[Experiment]) -> Figure:
 
 
 def main() -> None:
-    """Run the experiment and tell."""
+    """Run the experiments and print the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--picture", type=Path, default=ROOT / "docs/images/collapse.svg")

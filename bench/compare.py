@@ -1,7 +1,7 @@
-"""bench/compare A B: the library of two commits, interleaved on one core of this machine.
+"""bench/compare A B: compares the library of two commits, interleaved on one core of this machine.
 
-Each commit is checked out in a temporary folder and built there; the worker is this tree's, so a
-commit from before it can be measured, too. "." is the working tree as it is.
+Each commit is checked out and built in a temporary folder. The worker is this tree's, so even a
+commit from before it can be measured. "." is the working tree as it is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SIDES = {name: Contestant(name, "float32", "own") for name in ("A", "B")}
 
 
 class CompareError(Exception):
-    """A commit that is not there, or does not build."""
+    """A commit is missing or does not build."""
 
 
 def _run(*command: str | Path) -> str:
@@ -42,14 +42,14 @@ def _run(*command: str | Path) -> str:
 
 
 def describe(commit: str) -> str:
-    """A commit in a few words."""
+    """Return a short description of a commit."""
     if commit == ".":
         return "the working tree"
     return _run("git", "-C", ROOT, "log", "-1", "--format=%h %s", f"{commit}^{{commit}}")
 
 
 def check_out(commit: str, folder: Path, cleanup: ExitStack) -> Path:
-    """A tree of the commit; it goes when `cleanup` ends."""
+    """Return a tree of the commit, which is removed when `cleanup` ends."""
     if commit == ".":
         return ROOT
     _run("git", "-C", ROOT, "worktree", "add", "--detach", folder, commit)
@@ -59,7 +59,7 @@ def check_out(commit: str, folder: Path, cleanup: ExitStack) -> Path:
 
 
 def build(source: Path, folder: Path) -> Path:
-    """The worker with that tree's library."""
+    """Build the worker with that tree's library."""
     _run(
         *("cmake", "-S", ROOT / "bench", "-B", folder, "-G", "Ninja"),
         *("-DCMAKE_BUILD_TYPE=Release", f"-DMEMATTN_SOURCE={source}"),
@@ -88,7 +88,7 @@ def compare(options: argparse.Namespace, console: Console) -> list[list[str]]:
                     SHAPES[name],
                     task,
                     list(SIDES.values()),
-                    # The reference, too, is computed by A.
+                    # A also computes the reference.
                     lambda side: workers(SIDES.get(side.peer, SIDES["A"])),
                     temporary / name,
                 )
@@ -113,10 +113,10 @@ def _row(group: Group) -> list[str]:
 
 
 def main() -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = argparse.ArgumentParser("bench/compare", description=__doc__)
     parse.add_argument("a", metavar="A", help="a commit, or . for the working tree")
-    parse.add_argument("b", metavar="B", help="another")
+    parse.add_argument("b", metavar="B", help="another commit")
     parse.add_argument("--shapes", type=names_of(list(SHAPES)), default=list(SHAPES))
     parse.add_argument("--tasks", type=names_of(list(TASKS)), default=list(TASKS))
     parse.add_argument("--core", type=int, default=max(os.sched_getaffinity(0)))

@@ -1,10 +1,10 @@
-"""Who is measured: peers, the modes they run in, and the forms of the layer they are given."""
+"""The contestants: peers, the modes in which they run, and the forms of the layer that they get."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Peers that are installed, as --peers names them, and how people call them.
+# The peers that are installed, as named in --peers, and their usual names.
 PEERS = {
     "onnxruntime": "ONNX Runtime",
     "openvino": "OpenVINO",
@@ -22,22 +22,22 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Contestant:
-    """One row of a table: `form` is "published", "folded", or "own" for memattn."""
+    """One row of a table; `form` is "published", "folded", or "own" for memattn."""
 
     peer: str
     mode: str
     form: str
     tasks: tuple[str, ...] = ("forward", "step")
-    precision: str = "float32"  # of its products; "default": what the runtime chooses by itself
+    precision: str = "float32"  # of its products; "default": the runtime's choice
 
     @property
     def key(self) -> str:
-        """Its name in the results."""
+        """Return its key in the results."""
         return f"{self.peer} {self.mode} {self.form}"
 
     @property
     def label(self) -> str:
-        """Its name for people, the form left out."""
+        """Return its display name, without the form."""
         return label(self.peer, self.mode)
 
 
@@ -61,7 +61,7 @@ _LABELS = {
 
 
 def label(peer: str, mode: str) -> str:
-    """A contestant's name for people, the form left out."""
+    """Return a contestant's display name, without the form."""
     if mode.startswith("cores"):
         return f"memattn, C++, {mode.removeprefix('cores')} cores"
     return _LABELS.get((peer, mode), peer)
@@ -85,7 +85,7 @@ PYTHON = Contestant("memattn", "python", "own", ("forward",))
 ALL_PEERS = [
     *_both_forms("onnxruntime", "graph", tasks=("forward",)),
     *_both_forms("openvino", "graph", tasks=("forward",)),
-    # Of these peers OpenVINO alone takes another precision than float32 unasked.
+    # Of these peers, only OpenVINO uses another precision than float32 by default.
     *_both_forms("openvino", "default", tasks=("forward",), precision="default"),
     *_both_forms("torch", "eager", "compile"),
     *_both_forms("tensorflow", "graph", "xla"),
@@ -95,12 +95,12 @@ ALL_PEERS = [
 ]
 
 
-# Those that are given the layers of two inputs, too.
+# The peers that also run the layers of two inputs.
 PAIR_PEERS = ("onnxruntime", "openvino", "torch", "jax")
 
 
 def lineup(task: str, peers: list[str], cores: int, layer: str = "memory") -> list[Contestant]:
-    """Everybody who runs a task: FMA peak, memattn, memattn on `cores` cores, these peers."""
+    """Return a task's contestants: FMA peak, memattn, memattn on `cores` cores, these peers."""
     chosen = [PEAK, MEMATTN, HALF, PYTHON]
     if cores > 1 and layer == "memory":
         chosen.append(Contestant("memattn", f"cores{cores}", "own"))

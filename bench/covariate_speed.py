@@ -1,4 +1,4 @@
-"""What covariates cost: fit and forecasts of ten thousand series with ten, and one prediction."""
+"""The cost of covariates: fit and forecasts of ten thousand series with ten, and one prediction."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from bench.m3 import peak_mib
 from memattn.forecast import Forecaster
 
 SERIES, ROWS, HORIZON, COVARIATES = 10_000, 200, 28, 10
-ROUNDS = 100  # of one prediction
+ROUNDS = 100  # repetitions of the prediction
 
 
 def frames(count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Daily series with covariates, and the rows after each of them."""
+    """Return daily series with covariates, and the rows after each of them."""
     rng = np.random.default_rng(0)
     rows = ROWS + HORIZON
     names = [f"x{k}" for k in range(COVARIATES)]

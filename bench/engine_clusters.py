@@ -1,4 +1,4 @@
-"""Ray, Dask and Spark on this machine alone, for tests and benchmarks: tables go there and back."""
+"""Ray, Dask and Spark on this machine, for tests and benchmarks that send tables to them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Batch: TypeAlias = Callable[[Any], Any]
 
 
 class OnRay:
-    """Ray; `memory` is that of its object store in bytes."""
+    """Ray; `memory` is the size of its object store in bytes."""
 
     def __init__(self, workers: int, memory: int = 300 << 20) -> None:
         self._ray, self._data = import_module("ray"), import_module("ray.data")
@@ -31,30 +31,30 @@ class OnRay:
         self.kind = self._data.Dataset
 
     def send(self, frame: pd.DataFrame, parts: int = 1) -> Any:
-        """Blocks of Arrow."""
+        """Return blocks of Arrow."""
         table = pa.Table.from_pandas(frame, preserve_index=False)
         return self._data.from_arrow(table).repartition(parts)
 
     def read(self, folder: Path) -> Any:
-        """A dataset that reads when it is needed."""
+        """Return a dataset that reads lazily."""
         return self._data.read_parquet(str(folder))
 
     def back(self, table: Any) -> pd.DataFrame:
-        """All blocks."""
+        """Return all blocks as one frame."""
         blocks = self._ray.get(table.to_arrow_refs())
         return pa.concat_tables([one for one in blocks if one.num_rows]).to_pandas()
 
     def through(self, table: Any, function: Batch) -> Any:
-        """Block by block."""
+        """Apply a function block by block."""
         return table.map_batches(function, batch_format="pyarrow", batch_size=None)
 
     def stop(self) -> None:
-        """Ends Ray."""
+        """End Ray."""
         self._ray.shutdown()
 
 
 class OnDask:
-    """Dask with a process for each worker."""
+    """Dask with one process per worker."""
 
     def __init__(self, workers: int, memory: int = 0) -> None:
         distributed = import_module("dask.distributed")
@@ -66,24 +66,24 @@ class OnDask:
         self.kind = self._frames.DataFrame
 
     def send(self, frame: pd.DataFrame, parts: int = 1) -> Any:
-        """Partitions of pandas."""
+        """Return partitions of pandas."""
         return self._frames.from_pandas(frame, npartitions=parts, sort=False)
 
     def read(self, folder: Path) -> Any:
-        """A frame that reads when it is needed."""
+        """Return a frame that reads lazily."""
         return self._frames.read_parquet(folder)
 
     def back(self, table: Any) -> pd.DataFrame:
-        """All partitions."""
+        """Return all partitions as one frame."""
         found: pd.DataFrame = table.compute().reset_index(drop=True)
         return found
 
     def through(self, table: Any, function: Batch) -> Any:
-        """Partition by partition."""
+        """Apply a function partition by partition."""
         return table.map_partitions(function, meta=table._meta)
 
     def stop(self) -> None:
-        """Ends the workers."""
+        """End the workers."""
         self._client.close()
         self._cluster.close()
 
@@ -91,8 +91,8 @@ class OnDask:
 class OnSpark:
     """Spark in local mode; a task may fail three times."""
 
-    options: ClassVar[dict[str, str]] = {}  # beside those of all
-    static = True  # whether it can be told more than how queries run
+    options: ClassVar[dict[str, str]] = {}  # in addition to the common ones
+    static = True  # whether settings other than those of queries are possible
 
     def __init__(self, workers: int, memory: int = 0) -> None:
         os.environ["SPARK_LOCAL_IP"] = LOCAL
@@ -104,7 +104,7 @@ class OnSpark:
             "spark.driver.memory": "3g",
             "spark.sql.shuffle.partitions": "4",
             "spark.sql.session.timeZone": "UTC",
-            "spark.sql.timestampType": "TIMESTAMP_NTZ",  # of times without a zone
+            "spark.sql.timestampType": "TIMESTAMP_NTZ",  # for times without a zone
             "spark.log.level": "OFF",
         }
         builder = self.begun(sql.SparkSession.builder, workers)
@@ -115,25 +115,25 @@ class OnSpark:
         self.kind = sql.DataFrame
 
     def begun(self, builder: Any, workers: int) -> Any:
-        """The builder of a session with so many workers."""
+        """Return the builder of a session with this many workers."""
         return builder.master(f"local[{workers},4]")
 
     def send(self, frame: pd.DataFrame, parts: int = 1) -> Any:
-        """Partitions of rows."""
+        """Return partitions of rows."""
         table = pa.Table.from_pandas(frame, preserve_index=False)
         return self._session.createDataFrame(table).repartition(parts)
 
     def read(self, folder: Path) -> Any:
-        """A frame that reads when it is needed."""
+        """Return a frame that reads lazily."""
         return self._session.read.parquet(str(folder))
 
     def back(self, table: Any) -> pd.DataFrame:
-        """All partitions."""
+        """Return all partitions as one frame."""
         found: pd.DataFrame = table.toArrow().to_pandas()
         return found
 
     def through(self, table: Any, function: Batch) -> Any:
-        """Batch by batch."""
+        """Apply a function batch by batch."""
 
         def each(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             return (function(batch) for batch in batches)
@@ -141,14 +141,14 @@ class OnSpark:
         return table.mapInArrow(each, table.schema)
 
     def stop(self) -> None:
-        """Ends the session."""
+        """End the session."""
         self._session.stop()
 
 
 class OnSparkCluster(OnSpark):
-    """Spark with a server and workers, each a process with an address of its own.
+    """Spark with a server and workers, each a process with its own address.
 
-    Tasks that are slow run a second time, which Spark does on another host alone.
+    Slow tasks run a second time, which Spark does only on another host.
     """
 
     options: ClassVar[dict[str, str]] = {
@@ -157,12 +157,12 @@ class OnSparkCluster(OnSpark):
         "spark.speculation.minTaskRuntime": "1s",
         "spark.speculation.multiplier": "1.1",
         "spark.speculation.quantile": "0.5",
-        "spark.sql.adaptive.enabled": "false",  # which makes one task of little data
+        "spark.sql.adaptive.enabled": "false",  # which would merge little data into one task
         "spark.executor.memory": "512m",
     }
 
     def begun(self, builder: Any, workers: int) -> Any:
-        """A session on a server that is started for it."""
+        """Return a session on a server that is started for it."""
         with socket.socket() as free:
             free.bind((LOCAL, 0))
             port = str(free.getsockname()[1])
@@ -178,7 +178,7 @@ class OnSparkCluster(OnSpark):
         home = Path(str(import_module("pyspark").__file__)).parent
         program = str(home / "bin" / "spark-class")
         command = [program, f"org.apache.spark.deploy.{name}", "--host", host, "--webui-port", "0"]
-        folder = self._folder.name  # of the files of workers
+        folder = self._folder.name  # for the workers' files
         own = {"SPARK_LOCAL_IP": host, "SPARK_HOME": str(home), "SPARK_WORKER_DIR": folder}
         process = subprocess.Popen(
             [*command, *arguments],
@@ -190,7 +190,7 @@ class OnSparkCluster(OnSpark):
         self._processes.append(process)
 
     def stop(self) -> None:
-        """Ends the session and the processes."""
+        """End the session and the processes."""
         super().stop()
         for process in self._processes:
             process.terminate()
@@ -199,12 +199,12 @@ class OnSparkCluster(OnSpark):
 
 
 class OnSparkConnect(OnSpark):
-    """A client of Spark Connect, and its server in local mode."""
+    """A client of Spark Connect, with its server in local mode."""
 
     static = False
 
     def begun(self, builder: Any, workers: int) -> Any:
-        """The server is a process of this machine."""
+        """Return the builder of a session; the server is a process on this machine."""
         return builder.remote(f"local[{workers},4]")
 
 

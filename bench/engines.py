@@ -1,10 +1,10 @@
-"""What an engine costs on one machine, beside the plain call, and whether the bytes are the same.
+"""The cost of an engine on one machine, beside the plain call, and whether the bytes are the same.
 
-    .venv-hosts/dask/bin/python -m bench.engines dask      or ray, or spark: in its environment
+    .venv-hosts/dask/bin/python -m bench.engines dask      or ray or spark, each in its environment
 
-Monthly series with ids of text lie in Parquet files. Each fit, of a model with intervals, and each
-forecast with 80 % intervals reads them anew. The first forecast of an engine starts its workers'
-Python; the second one is measured, too.
+Monthly series with text ids are stored in Parquet files. Each fit, of a model with intervals, and
+each forecast with 80 % intervals reads them again. The first forecast of an engine starts its
+workers' Python, so a second one is measured, too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from bench.engine_clusters import CLUSTERS
 from memattn.forecast import Forecaster
 
 FILES = 8
-MEMORY = 2 << 30  # of Ray's object store
+MEMORY = 2 << 30  # size of Ray's object store
 
 
 def write_series(folder: Path, count: int, rows: int) -> None:
-    """Series with a season and noise, in files."""
+    """Write series with a season and noise to files."""
     rng = np.random.default_rng(0)
     months = pd.date_range("2015-01-01", periods=rows, freq="MS").to_numpy("datetime64[us]")
     season = 1 + 0.3 * np.sin(np.arange(rows) * np.pi / 6)
@@ -48,14 +48,14 @@ def write_series(folder: Path, count: int, rows: int) -> None:
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What work gives, and its seconds."""
+    """Return the result of the work and its seconds."""
     begin = time.perf_counter()
     found = work()
     return found, time.perf_counter() - begin
 
 
 def digest(frame: pd.DataFrame) -> str:
-    """The first digits of a hash of all bytes of the numbers, by series and time."""
+    """Return the first digits of a hash of all numbers' bytes, by series and time."""
     found = frame.sort_values(["unique_id", "ds"])
     state = hashlib.sha256("\n".join(found["unique_id"].astype(str)).encode())
     for name in found.columns[2:]:
@@ -64,7 +64,7 @@ def digest(frame: pd.DataFrame) -> str:
 
 
 def line(what: str, *cells: object) -> None:
-    """A row of the table."""
+    """Print a row of the table."""
     print(f"| {what} | " + " | ".join(map(str, cells)) + " |", flush=True)
 
 

@@ -1,11 +1,11 @@
-"""Makes and keeps an environment of its own, .venv-hosts/NAME, for each host and each peer.
+"""Makes and maintains a separate environment, .venv-hosts/NAME, for each host and each peer.
 
-A host is a framework that memattn has a face for, an engine one whose tables it reads, and an
-adapter stands for a forecasting library whose words it speaks (scripts/test runs their tests
-there). A peer is a runtime that scripts/bench measures; those that are both host and peer share
-one. Frameworks pin what others cannot have beside them, so none can be installed into .venv.
+A host is a framework that memattn has layers for, an engine is one whose tables it reads, and an
+adapter connects it to a forecasting library; scripts/test runs their tests there. A peer is a
+runtime that scripts/bench measures; a framework that is both host and peer has one environment.
+Frameworks pin versions that conflict with others, so none can be installed into .venv.
 
-    python -m bench.environments NAME...    makes them, and prints the interpreter of each
+    python -m bench.environments NAME...    makes them and prints their interpreters
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ LOGS = ROOT / "build" / "logs"
 ENGINES = ("dask", "ray", "spark", "fugue")
 ADAPTERS = ("sktime", "darts", "fev", "nixtla")
 HOSTS = ("keras2", "keras3", "torch", "jax")
-# The hosts that peers of another name run in; the peers torch and jax have their host's name.
+# The hosts in which peers of another name run; the peers torch and jax have their host's name.
 HOST_OF_PEER = {"fusionlab": "keras2", "tensorflow": "keras3"}
-# The newest Python that an environment has files for, where that is not the present one.
+# The newest Python that an environment has wheels for, if that is not the current one.
 NEWEST_PYTHON = {"keras2": (3, 11)}
 
 
 class MissingEnvironmentError(Exception):
-    """An environment that cannot be had, with the reason."""
+    """An environment that cannot be made, with the reason."""
 
 
 def requirements_file(name: str) -> Path:
-    """What pip installs into an environment."""
+    """Return the requirements file that pip installs into an environment."""
     kinds = {"host": HOSTS, "engine": ENGINES, "adapter": ADAPTERS}
     kind = next((kind for kind, names in kinds.items() if name in names), "bench")
     return ROOT / "requirements" / f"{kind}-{name}.txt"
@@ -53,7 +53,7 @@ def _version(python: str) -> tuple[int, ...] | None:
 
 
 def choose_python(name: str) -> str:
-    """An interpreter that the environment has files for."""
+    """Return an interpreter for which the environment has wheels."""
     newest = NEWEST_PYTHON.get(name)
     candidates = [sys.executable, "python3", "/usr/bin/python3"]
     candidates += [f"python3.{minor}" for minor in range(newest[1] if newest else 14, 9, -1)]
@@ -66,7 +66,7 @@ def choose_python(name: str) -> str:
 
 
 def _reason(output: str) -> str:
-    """The line of pip's output that says what went wrong."""
+    """Return the line of pip's output that has the error."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     return (errors or lines or ["pip said nothing"])[0][:200]
@@ -83,9 +83,9 @@ def _locked(name: str) -> Iterator[None]:
 
 
 def install(name: str, log: Path) -> Path:
-    """Return the interpreter of an environment, made if it is not there or out of date.
+    """Return the interpreter of an environment, which is made if it is missing or out of date.
 
-    The name of a peer stands for the environment that it runs in. Where another process makes the
+    The name of a peer refers to the environment in which it runs. If another process is making the
     same environment, this one waits for it.
     """
     name = HOST_OF_PEER.get(name, name)
@@ -103,7 +103,7 @@ def _install(name: str, log: Path) -> Path:
         return python
     base = choose_python(name)
     log.parent.mkdir(parents=True, exist_ok=True)
-    # Compiling all of a framework takes a minute, what is imported of it a few seconds, once.
+    # Compiling a whole framework takes a minute; compiling its imports at first use takes seconds.
     options = ["--no-input", "--prefer-binary", "--no-compile"]
     commands: list[list[str | Path]] = [
         [base, "-m", "venv", "--clear", folder],
@@ -116,7 +116,7 @@ def _install(name: str, log: Path) -> Path:
             )
             file.write(result.stdout + result.stderr)
             if result.returncode != 0:
-                # Nothing half-installed is kept: the next run begins again.
+                # Keeps nothing that is half installed, so the next run starts again.
                 shutil.rmtree(folder, ignore_errors=True)
                 raise MissingEnvironmentError(_reason(result.stderr or result.stdout))
     stamp.write_text(wanted)
@@ -124,7 +124,7 @@ def _install(name: str, log: Path) -> Path:
 
 
 def main(names: list[str]) -> None:
-    """Make the environments that the command line names."""
+    """Make the environments named on the command line."""
     for name in names:
         try:
             print(install(name, LOGS / f"environment-{name}.log"), flush=True)

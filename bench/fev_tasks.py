@@ -1,9 +1,9 @@
-"""The tasks of public leaderboards as fev measures them, with the adapter of memattn.
+"""The tasks of public leaderboards, measured with fev through memattn's adapter.
 
-    .venv-hosts/fev/bin/python -m bench.fev_tasks DATA        a folder as that of bench.boards
+    .venv-hosts/fev/bin/python -m bench.fev_tasks DATA        a folder as for bench.boards
 
-MASE and WQL of the last horizon, of nine quantiles, by fev's own code, and the seconds of fit and
-forecast.
+Prints MASE and WQL of the last horizon for nine quantiles, computed by fev, and the seconds of fit
+and forecast.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TASKS = {"hospital": (12, 12), "exchange_rate": (30, 5), "m4_hourly": (48, 24)} 
 
 
 def main() -> None:
-    """Measure each task whose file is there."""
+    """Measure each task whose file exists."""
     parse = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parse.add_argument("data", type=Path)
     asked = parse.parse_args()

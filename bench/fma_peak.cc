@@ -8,7 +8,7 @@
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "bench/fma_peak.cc"
-// In this order: the first compiles the rest of this file once for each instruction set.
+// In this order, since the first include compiles the rest of this file once per instruction set.
 // clang-format off
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
@@ -19,18 +19,18 @@ namespace bench {
 namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Latency 4 and two units a cycle ask for 8 chains; 12 leave slack, and with the two constants they
-// still fit the 16 registers of AVX2.
+// A latency of 4 and two units per cycle need 8 chains. 12 leave a margin, and with the two
+// constants they still fit the 16 registers of AVX2.
 constexpr std::int64_t kChains = 12;
 
-// Of one round over all chains.
+// Returns the flops of one round over all chains.
 std::int64_t flops_per_round() {
   return 2 * kChains * static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
 }
 
-// start: factor, addend and one value a chain. The compiler knows none of them, so it can neither
-// merge chains nor compute them ahead. The sum of the ends keeps every chain alive. (Vectors of SVE
-// have no size and so cannot stand in an array.)
+// start: a factor, an addend and one value per chain. The compiler knows none of them, so it can
+// neither merge chains nor compute them in advance. The sum of the results keeps every chain alive.
+// (SVE's vectors have no fixed size, so arrays cannot hold them.)
 float fma_chains(const float* HWY_RESTRICT start, std::int64_t rounds) {
   const hn::ScalableTag<float> d;
   const auto factor = hn::Set(d, start[0]);
@@ -84,8 +84,8 @@ std::string lower_name(std::int64_t target) {
   return name;
 }
 
-// Where `target` stands in the tables of HWY_EXPORT. A ChosenTarget of our own, because the global
-// one belongs to everybody in the process, the library under test included.
+// Returns the index of `target` in the tables of HWY_EXPORT. It uses its own ChosenTarget, since
+// the global one is shared by the whole process, including the library under test.
 std::size_t table_index([[maybe_unused]] std::int64_t target) {
 #if (HWY_TARGETS & (HWY_TARGETS - 1)) == 0
   return 0;

@@ -1,5 +1,5 @@
-// What one core can do at most: float32 chains of multiply-adds, on each instruction set that the
-// machine has. The ceiling that the benchmarks give shares of.
+// The peak of one core: chains of float32 multiply-adds on each instruction set of the machine. The
+// benchmarks report their speed as a share of it.
 #pragma once
 
 #include <cstddef>
@@ -10,17 +10,17 @@
 
 namespace bench {
 
-// Highway's names in lower case, the best first: "avx3", "avx2", ...
+// Returns Highway's names in lower case, the best first: "avx3", "avx2", ...
 std::vector<std::string> fma_targets();
 
-// The one that MEMATTN_FORCE_ISA names, as for the library, or else the best.
+// Returns the target that MEMATTN_FORCE_ISA names, as in the library, or else the best one.
 std::string default_fma_target();
 
-// The chains of one target. Finding the target asks the processor what it can do, which takes a
-// fifth of run()'s time in a virtual machine, and so is done once.
+// The chains of one target. The constructor finds the target: asking the processor takes a fifth of
+// run()'s time in a virtual machine, so it is done once.
 class FmaChains {
  public:
-  // Throws std::invalid_argument when the machine has no such target.
+  // Throws std::invalid_argument if the machine has no such target.
   explicit FmaChains(std::string_view target);
 
   // Runs for about a tenth of a millisecond and returns the flops done, a multiply-add counting 2.
@@ -30,7 +30,7 @@ class FmaChains {
   std::size_t index_;  // into the tables of functions
 };
 
-// The best of many runs of the chains, in flop/s: what nothing of this thread can exceed.
+// Returns the best of many runs in flop/s, an upper bound for anything on this thread.
 double fma_peak(std::string_view target);
 
 }  // namespace bench

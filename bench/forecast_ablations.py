@@ -1,12 +1,13 @@
-"""What each part of the forecaster is worth on M3, and how much chance there is in it.
+"""The contribution of each part of the forecaster on M3, and its spread over seeds.
 
-    python -m bench.forecast_ablations            # on the validation part
-    python -m bench.forecast_ablations --test     # on M3's own test, nothing is chosen by it
+    python -m bench.forecast_ablations            # on the validation set
+    python -m bench.forecast_ablations --test     # on M3's own test, which chooses nothing
 
-Ten models each, as in bench.forecasting, for three seeds, in PyTorch for one: the model as it is,
-without memory layers, with the memory started at zeros, and with an MLP as large as the folded
-layer in the place of each memory layer (bench.forecast_mlp, PyTorch). Its network without layers
-stands beside the engine's without memory, so that the difference between the programs can be seen.
+Each run trains ten models, as in bench.forecasting, for three seeds, or one seed in PyTorch: the
+model as it is, without memory layers, with the memory started at zeros, and with each memory layer
+replaced by an MLP as large as the folded layer (bench.forecast_mlp, PyTorch). PyTorch's network
+without layers appears beside the engine's without memory, which shows the difference between the
+two programs.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ from bench.forecasting import RULES, SEEDS, exit_code, measure, say, write_resul
 from bench.m3 import FREQUENCIES, Array, Frequency, Series, load, smape
 from bench.tables import markdown
 
-Errors = tuple[float, list[float]]  # of all models together, and of each
+Errors = tuple[float, list[float]]  # of the ensemble, and of each model
 
 
 def engine(overrides: dict[str, Any]) -> Callable[[Frequency, Series, int], Errors]:
-    """The engine with other options."""
+    """Return a function that measures the engine with other options."""
 
     def errors(frequency: Frequency, series: Series, seed: int) -> Errors:
         result = measure(frequency, series, seed, overrides)
@@ -37,7 +38,7 @@ def engine(overrides: dict[str, Any]) -> Callable[[Frequency, Series, int], Erro
 
 
 def in_torch(layers: int) -> Callable[[Frequency, Series, int], Errors]:
-    """The network of bench.forecast_mlp with so many MLPs."""
+    """Return a function that measures the network of bench.forecast_mlp with this many MLPs."""
 
     def errors(frequency: Frequency, series: Series, seed: int) -> Errors:
         rule = RULES[frequency.name]
@@ -53,7 +54,7 @@ def in_torch(layers: int) -> Callable[[Frequency, Series, int], Errors]:
     return errors
 
 
-IN_TORCH = "PyTorch"  # in the names of variants that take long
+IN_TORCH = "PyTorch"  # in the names of slow variants
 VARIANTS: dict[str, Callable[[Frequency, Series, int], Errors]] = {
     "as it is": engine({}),
     "without memory layers": engine({"layers": 0}),
@@ -64,7 +65,7 @@ VARIANTS: dict[str, Callable[[Frequency, Series, int], Errors]] = {
 
 
 def run(test: bool, seeds: int) -> None:
-    """All variants, all seeds; a table of ensembles and one of single models."""
+    """Measure all variants and seeds; print a table of ensembles and one of single models."""
     together: dict[str, list[list[float]]] = {name: [] for name in VARIANTS}
     singles: dict[str, list[list[float]]] = {name: [] for name in VARIANTS}
     weights = []
@@ -94,7 +95,7 @@ def run(test: bool, seeds: int) -> None:
 
 
 def main() -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = argparse.ArgumentParser("python -m bench.forecast_ablations", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("--test", action="store_true", help="M3's own test")

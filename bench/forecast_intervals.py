@@ -1,16 +1,16 @@
-"""Coverage and interval score of the forecaster's intervals on M3, and what chose their scaling.
+"""Coverage and interval score of the forecaster's intervals on M3, and the choice of their scaling.
 
-    python -m bench.forecast_intervals          # on the validation part: candidates side by side
-    python -m bench.forecast_intervals --test   # M3's own test: what the forecaster has, no more
-    ... --hourly ETTh1.csv                      # and of hourly series, 48 hours ahead
+    python -m bench.forecast_intervals          # on the validation set: compares candidates
+    python -m bench.forecast_intervals --test   # M3's own test: only the chosen way
+    ... --hourly ETTh1.csv                      # also on hourly series, 48 hours ahead
 
-The interval score (Gneiting and Raftery 2007) is the width plus 2 / (1 - level) times how far the
-truth lies outside, here of logarithms: less is better, and no width or coverage can be had for
-nothing. Between candidates the mean over frequencies is the geometric one.
+The interval score (Gneiting and Raftery 2007) is the width plus 2 / (1 - level) times the distance
+by which the truth lies outside, here in logarithms. Less is better, and neither narrow nor wide
+intervals alone improve it. Candidates are compared by the geometric mean over frequencies.
 
-Hourly series are those of data/ and of the file given, measured on windows that the forecaster held
-out and on the last 60 windows of 48 hours of each; without --test only the first half of each is
-looked at. Their scores are in standard deviations of a series.
+Hourly series are those of data/ and of the given file. They are measured on windows that the
+forecaster held out and on the last 60 windows of 48 hours of each series; without --test, only the
+first half of each series is used. Their scores are in standard deviations of a series.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ TEMPERATURES = ROOT / "data" / "new_york_temperature.csv"
 
 @dataclass(frozen=True)
 class Score:
-    """Of one way to make intervals, on one frequency and level."""
+    """The score of one kind of interval, on one frequency and level."""
 
     coverage: float
     width: float
@@ -60,7 +60,7 @@ class Score:
 
 
 def scored(low: Array, high: Array, truth: Array, level: float) -> Score:
-    """The score of intervals of logarithms."""
+    """Return the score of intervals of logarithms."""
     outside = np.maximum(low - truth, 0) + np.maximum(truth - high, 0)
     width = float(np.mean(high - low))
     score = width + 2 / (1 - level / 100) * float(np.mean(outside))
@@ -70,7 +70,7 @@ def scored(low: Array, high: Array, truth: Array, level: float) -> Score:
 
 @dataclass(frozen=True)
 class Fit:
-    """A forecaster of one frequency, and what it says of the windows after its series."""
+    """A forecaster of one frequency, and its forecasts of the windows after its series."""
 
     panel: Panel
     truth: Array
@@ -79,10 +79,10 @@ class Fit:
 
 
 def fit(frequency: Frequency, validate: bool, members: int, loss: str | None) -> Fit:
-    """Train on all that comes before the windows."""
+    """Train on the values before the windows."""
     series = load(frequency, validate)
     panel = panel_of(series.values, series.offsets, frequency.season)
-    if frequency.name in MONTHS:  # the forecaster's rules go by the frequency
+    if frequency.name in MONTHS:  # the forecaster's rules depend on the frequency
         panel = replace(panel, frequency=Spacing(Unit.MONTH, MONTHS[frequency.name]))
     forecaster = Forecaster(frequency.horizon, members=members, loss=loss)
     fitted = forecaster.fit(panel, progress=lambda *_: None)._state("bench")
@@ -91,7 +91,7 @@ def fit(frequency: Frequency, validate: bool, members: int, loss: str | None) ->
 
 
 def ways(one: Fit) -> Iterator[tuple[str, list[Score]]]:
-    """What the forecaster has, of the quantiles as they are and moved, or of the errors."""
+    """Yield the scores of each kind of interval: trained, calibrated, or conformal."""
     levels = one.fitted.calibration.levels if one.fitted.calibration else ()
     kinds: dict[str, Calibration | None] = {"quantiles as trained": None} if levels else {}
     kinds |= {"calibrated" if levels else "conformal": one.fitted.calibration}
@@ -107,7 +107,7 @@ def ways(one: Fit) -> Iterator[tuple[str, list[Score]]]:
 
 
 def candidates(one: Fit) -> Iterator[tuple[str, list[Score]]]:
-    """Ways to pool errors: which windows, which roughness, which power of it."""
+    """Yield scores of ways to pool errors: which windows, which roughness, which power of it."""
     calibration, held_out = one.fitted.calibration, one.fitted.held_out
     assert calibration is not None
     assert held_out is not None
@@ -126,7 +126,7 @@ def candidates(one: Fit) -> Iterator[tuple[str, list[Score]]]:
 
 
 def _windows_of(one: Fit) -> Windows:
-    """The calibration's windows."""
+    """Return the windows of the calibration."""
     horizon, min_history = (one.fitted.settings[name].value for name in ("horizon", "min_history"))
     reach, windows = fitting._calibration_size(one.panel, horizon, min_history)
     return fitting.some_windows(rolling_windows(one.panel, 1, reach + windows - 1))
@@ -141,7 +141,7 @@ def _pooled(one: Fit, errors: Array, past: Domain, coming: Domain, power: float)
 
 
 def rows(scores: dict[str, list[list[Score]]]) -> list[list[str]]:
-    """A row a way: coverages by frequency and over all values, and the mean score."""
+    """Return a row for each way: coverages by frequency and over all values, and the mean score."""
     first = np.array([[one.score for one in each] for each in next(iter(scores.values()))])
     table = []
     for name, by_frequency in scores.items():
@@ -157,9 +157,9 @@ def rows(scores: dict[str, list[list[Score]]]) -> list[list[str]]:
 
 
 def hourly(path: Path, test: bool, loss: str | None) -> Iterator[list[str]]:
-    """Coverages and scores of an hourly file, of held-out windows and of a backtest."""
+    """Yield coverages and scores of an hourly file, on held-out windows and in a backtest."""
     read = panel_from_file(path, time_col="time" if path == TEMPERATURES else "date")
-    panel = panel_of(read.values, read.offsets, read.season)  # backtests are frames
+    panel = panel_of(read.values, read.offsets, read.season)  # backtests return frames
     if not test:
         panel = panel.until(panel.lengths // 2)
     deviation = np.array([panel.series(k).std() for k in range(len(panel))])
@@ -191,7 +191,7 @@ def hourly(path: Path, test: bool, loss: str | None) -> Iterator[list[str]]:
 
 
 def run_hourly(paths: list[Path], test: bool) -> None:
-    """Measure and print."""
+    """Measure and print the hourly series."""
     found = [
         row for path in paths for loss in (None, "quantile") for row in hourly(path, test, loss)
     ]
@@ -200,7 +200,7 @@ def run_hourly(paths: list[Path], test: bool) -> None:
 
 
 def run(test: bool, members: int) -> None:
-    """Fit, score, print."""
+    """Fit, score and print."""
     found: dict[str, list[list[Score]]] = {}
     chosen: dict[str, list[list[Score]]] = {}
     medians: dict[str, list[float]] = {}
@@ -233,12 +233,16 @@ def run(test: bool, members: int) -> None:
 
 
 def main() -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = argparse.ArgumentParser("python -m bench.forecast_intervals", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
-    parse.add_argument("--test", action="store_true", help="read M3's test, for what was chosen")
+    parse.add_argument(
+        "--test", action="store_true", help="read M3's test, with the chosen way only"
+    )
     parse.add_argument("--members", type=int, default=1)
-    parse.add_argument("--hourly", type=Path, metavar="ETTh1.csv", help="hourly series, too")
+    parse.add_argument(
+        "--hourly", type=Path, metavar="ETTh1.csv", help="also measure hourly series"
+    )
     options = parse.parse_args()
 
     def work() -> None:

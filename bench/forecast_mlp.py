@@ -1,8 +1,8 @@
-"""The forecaster's network with an MLP in the place of each memory layer, in PyTorch.
+"""The forecaster's network with an MLP instead of each memory layer, in PyTorch.
 
-For the ablation alone: the same windows, targets, loss and training as the engine's, and MLPs as
-large as the layers are when folded. Without any layer it is the engine's network without memory,
-which checks the rest of it (`python -m bench.forecast_ablations` shows both).
+Only for the ablation: the same windows, targets, loss and training as in the engine, and MLPs as
+large as the folded layers. Without layers it is the engine's network without memory, which checks
+the rest of it (`python -m bench.forecast_ablations` shows both).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 from bench.m3 import Array, Series
 
 UNITS, LAYERS = 64, 2
-HIDDEN = 4 * 32  # heads times slots: a folded memory layer is two matrices (64, 128) too
+HIDDEN = 4 * 32  # heads times slots: a folded memory layer also has two (64, 128) matrices
 BATCH, RATE, DECAY, WARM_UP = 512, 1e-3, 1e-2, 100
 CLIP = 10.0  # of features
 ROUGH, SMOOTHEST = 0.05, 0.005  # the engine's kRough and kSmoothest
@@ -25,18 +25,18 @@ NOISE_90 = 1.645  # of the standard normal
 
 @dataclass(frozen=True)
 class Windows:
-    """What a network sees at n origins, and what it should have said."""
+    """The inputs of a network at n origins, and its targets."""
 
     features: Array  # (n, F)
-    baseline: Array  # (n, horizon), of logs
+    baseline: Array  # (n, horizon), in logs
     scale: Array  # (n,)
-    unit: Array  # (n,), of errors; 0: they do not count
+    unit: Array  # (n,), of errors; 0: errors do not count
     target: Array  # (n, horizon), log truth less baseline; NaN past the end of the series
     series: Array  # (n,)
 
 
 def _seasonal(x: Array, season: int) -> bool:
-    """Naive2's test: the autocorrelation at one season is significant at 90 %."""
+    """Return whether the autocorrelation at one season is significant at 90 %, as in Naive2."""
     if season < 2 or len(x) < 3 * season:
         return False
     centred = x - x.mean()
@@ -49,7 +49,7 @@ def _seasonal(x: Array, season: int) -> bool:
 
 
 def _index(remainder: Array, n: int, season: int) -> Array:
-    """The seasonal index by phase from the first n values; `remainder` is x less its trend."""
+    """Return the seasonal index by phase from the first n values of x less its trend."""
     half = season // 2
     index = np.zeros(season)
     for phase in range(season):
@@ -62,7 +62,7 @@ def _index(remainder: Array, n: int, season: int) -> Array:
 def windows_of(
     series: Series, season: int, lookback: int, min_history: int, train: bool
 ) -> Windows:
-    """Every origin from min_history on, or the one after the last value of each series."""
+    """Return the windows at every origin from min_history on, or at the end of each series."""
     horizon = series.truth.shape[1]
     parts: list[tuple[Array, ...]] = []
     for k in range(len(series)):
@@ -100,7 +100,7 @@ def windows_of(
 
 
 class Network(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of torch here
-    """A token a window, residual MLPs, a head and a linear path that start at zero."""
+    """One token per window, residual MLPs, and a head and a linear path that start at zero."""
 
     def __init__(self, features: int, horizon: int, layers: int) -> None:
         super().__init__()
@@ -119,7 +119,7 @@ class Network(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of to
         torch.nn.init.zeros_(self.skip.weight)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """Output (n, horizon) of features (n, F)."""
+        """Return the output (n, horizon) for features (n, F)."""
         z = self.enter(features)
         for layer in self.layers:
             z = z + layer(z)
@@ -128,7 +128,7 @@ class Network(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of to
 
 
 def _batches(windows: Windows, steps: int, seed: int) -> Iterator[torch.Tensor]:
-    """Origins, uniform over series and then over those of a series."""
+    """Yield batches of origins, uniform over series and then over the origins of a series."""
     rng = np.random.default_rng(seed)
     _, first, count = np.unique(windows.series, return_index=True, return_counts=True)
     for _ in range(steps):
@@ -144,9 +144,9 @@ def _rate(step: int, steps: int) -> float:
 
 
 def fit_predict(train: Windows, test: Windows, steps: int, seed: int, layers: int) -> Array:
-    """Log forecasts (N, horizon) of the test's windows by one network."""
+    """Return log forecasts (N, horizon) of the test's windows from one trained network."""
     torch.manual_seed(seed)
-    torch.set_num_threads(1)  # small products: more threads only wait for each other
+    torch.set_num_threads(1)  # products are small, so more threads only wait
     unit = np.where(train.unit > 0, train.unit, np.nan)
     features, target, slope = (
         torch.from_numpy(array.astype(np.float32))

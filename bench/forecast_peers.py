@@ -1,9 +1,9 @@
-"""Other people's forecasters on M3's series, each in a process of its own.
+"""Other forecasters on M3's series, each in its own process.
 
     python -m bench.forecast_peers NAME FREQUENCY   # one JSON object on stdout
 
-Each is used as its documentation shows, on the long frame that its library takes. A process of its
-own, so that threads, memory and imports of one are not another's, and it can be ended at any time.
+Each is used as its documentation shows, with the long frame that its library takes. In a separate
+process, its threads, memory and imports affect no other one, and it can be ended at any time.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from bench.m3 import FREQUENCIES, Array, Frequency, Series, load, peak_mib, smap
 
 @dataclass(frozen=True)
 class Peer:
-    """One forecaster: the library that it comes from, and how it is used, in words."""
+    """A forecaster: its library, and a description of how it is used."""
 
     key: str
     label: str
@@ -54,7 +54,7 @@ PEERS = (
 
 
 def _long(series: Series) -> Any:
-    """The frame of both libraries; rows are numbered."""
+    """Return the frame for both libraries; rows are numbered."""
     import pandas as pd
 
     lengths = np.diff(series.offsets)
@@ -96,7 +96,7 @@ def _nhits(scaler: str, frequency: Frequency) -> Callable[[Any], Array]:
             h=frequency.horizon,
             input_size=2 * frequency.horizon,
             scaler_type=scaler,
-            start_padding_enabled=True,  # else series shorter than input_size + h are refused
+            start_padding_enabled=True,  # otherwise it refuses series shorter than input_size + h
             accelerator="cpu",
             logger=False,
             enable_checkpointing=False,
@@ -136,12 +136,12 @@ def measure(key: str, frequency: Frequency) -> dict[str, Any]:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     warnings.filterwarnings("ignore")
     key, name = sys.argv[1:]
     frequency = next(one for one in FREQUENCIES if one.name == name)
     out = os.dup(1)
-    os.dup2(2, 1)  # what a library prints is no result
+    os.dup2(2, 1)  # a library's output must not mix with the result
     result = measure(key, frequency)
     os.write(out, json.dumps(result).encode())
     return 0

@@ -1,4 +1,4 @@
-"""What the forecaster takes at other sizes: one prediction, all of M3, fifty thousand series."""
+"""The forecaster's speed at other sizes: one prediction, all of M3, fifty thousand series."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WINDOWS = 10  # of a rolling backtest
 
 
 def panel_of(values: npt.NDArray[np.float64], offsets: npt.NDArray[np.int64], season: int) -> Panel:
-    """Series of numbered rows."""
+    """Return series with numbered rows."""
     count = len(offsets) - 1
     ids = np.empty(count, dtype=object)
     ids[:] = [f"s{k:05d}" for k in range(count)]
@@ -44,7 +44,7 @@ def panel_of(values: npt.NDArray[np.float64], offsets: npt.NDArray[np.int64], se
 
 
 def _seconds(call: Callable[[], object], rounds: int) -> float:
-    """The median of some calls."""
+    """Return the median seconds of several calls."""
     call()
     times = []
     for _ in range(rounds):
@@ -55,7 +55,7 @@ def _seconds(call: Callable[[], object], rounds: int) -> float:
 
 
 def speed(say: Callable[[str], None]) -> dict[str, str]:
-    """What was measured, in words with units."""
+    """Return the measurements as text with units."""
     table = arrays = backtest = 0.0
     windows = 0
     for frequency in FREQUENCIES:
@@ -88,12 +88,12 @@ def speed(say: Callable[[str], None]) -> dict[str, str]:
 
 
 def _call(engine: PanelForecaster, panel: Panel, windows: Windows) -> Callable[[], object]:
-    """The engine's forecast of windows."""
+    """Return a call of the engine that forecasts windows."""
     return partial(engine.predict, panel.values, panel.offsets, windows.series, windows.ends)
 
 
 def _many() -> None:
-    """Fit fifty thousand series and print seconds and peak memory, this process's all in all."""
+    """Fit fifty thousand series; print the seconds and the peak memory of the whole process."""
     rng = np.random.default_rng(0)
     steps = 0.1 * rng.normal(size=(MANY, LONG))
     values = np.exp(steps.cumsum(axis=1)).ravel()

@@ -1,11 +1,11 @@
 """A million rows as tables: seconds and memory to read a panel from them, and to write forecasts.
 
-Each in a process of its own, 1,000 series of 1,000 rows; the seconds are those of the CPU without
-imports, the least of --runs, and the memory is the most that the process has had:
+Each measurement runs in its own process, with 1,000 series of 1,000 rows. The seconds are CPU time
+without imports, the least of --runs, and the memory is the peak of the process:
 
     python -m bench.forecast_tables --runs 3
 
-`--text` gives times as text instead of a type.
+`--text` stores times as text instead of a time type.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SOURCES = ("pandas", "polars", "csv", "parquet")
 
 
 def columns(text: bool) -> dict[str, Any]:
-    """The columns of the table, in order."""
+    """Return the columns of the table, in order."""
     days = np.datetime64("2020-01-01", "us") + np.timedelta64(1, "D") * np.arange(ROWS)
     ds: Any = np.tile(days, SERIES)
     return {
@@ -42,7 +42,7 @@ def columns(text: bool) -> dict[str, Any]:
 
 
 def make_files(folder: Path, text: bool) -> None:
-    """The table as a CSV and as a Parquet file."""
+    """Write the table as a CSV and as a Parquet file."""
     import polars as pl
 
     table = pl.DataFrame(columns(text))
@@ -53,7 +53,7 @@ def make_files(folder: Path, text: bool) -> None:
 
 
 def read(source: str, folder: Path, name: str) -> tuple[Panel, float]:
-    """The panel from a source, and the seconds that it took."""
+    """Return the panel from a source, and the seconds to read it."""
     if source in ("csv", "parquet"):
         begin = time.process_time()
         panel = panel_from_file(folder / f"{name}.{source}")
@@ -65,7 +65,7 @@ def read(source: str, folder: Path, name: str) -> tuple[Panel, float]:
 
 
 def read_frame(library: str, path: Path) -> Any:
-    """The table as a frame of a library."""
+    """Return the table as a frame of a library."""
     if library == "polars":
         import polars as pl
 
@@ -76,7 +76,7 @@ def read_frame(library: str, path: Path) -> Any:
 
 
 def write(source: str, panel: Panel, forecasts: Any) -> float:
-    """The seconds that the table of forecasts takes, in the library or as a file."""
+    """Return the seconds to write the table of forecasts, in the library or as a file."""
     begin = time.process_time()
     if source in ("csv", "parquet"):
         path = Path(f"forecast.{source}")
@@ -87,8 +87,8 @@ def write(source: str, panel: Panel, forecasts: Any) -> float:
 
 
 def measure(source: str, folder: Path) -> dict[str, float]:
-    """What one source takes, in this process."""
-    small, _ = read(source, folder, "small")  # so that no import is measured
+    """Measure one source in this process."""
+    small, _ = read(source, folder, "small")  # so that imports are not measured
     write(source, small, small.values.reshape(2, 5))
     panel, reading = read(source, folder, "table")
     read_peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -99,10 +99,10 @@ def measure(source: str, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measures every source in processes of their own."""
+    """Measure every source in separate processes."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--text", action="store_true", help="times as text")
+    parser.add_argument("--text", action="store_true", help="store times as text")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()

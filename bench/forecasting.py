@@ -1,13 +1,14 @@
-"""The accuracy of the forecaster on M3's 3,003 series, the seconds it takes, and its peers'.
+"""The accuracy and the time of the forecaster and its peers on M3's 3,003 series.
 
     pip install -r requirements/forecasting.txt   # into an environment with memattn
-    python -m bench.forecasting --validate        # what the settings were chosen by
+    python -m bench.forecasting --validate        # the validation that chose the settings
     python -m bench.forecasting                   # M3's own test: the last horizon of each
-    python -m bench.forecasting --peers           # and its peers on the same series, in one run
+    python -m bench.forecasting --peers           # also its peers on the same series, in one run
 
 The protocol is the competition's: the last 6, 8, 18 and 8 values of yearly, quarterly, monthly and
-other series are forecast from those before them, sMAPE is the mean over all forecast values. With
---validate the test values are not looked at: the last horizon of what remains takes their place.
+other series are forecast from the values before them, and sMAPE is the mean over all forecast
+values. With --validate the test values are not read: the last horizon of the rest takes their
+place.
 
 Progress goes to stderr, tables to stdout, and all numbers to a file in bench/results.
 """
@@ -41,7 +42,7 @@ SEEDS = 2  # members for each lookback
 
 @dataclass(frozen=True)
 class Result:
-    """What one frequency gave: sMAPE of Naive2, of each member and of all together, and times."""
+    """Results of one frequency: sMAPE of Naive2, of each member and of the ensemble, and times."""
 
     naive2: float
     members: list[float]
@@ -74,9 +75,9 @@ def measure(frequency: Frequency, series: Series, seed: int, overrides: dict[str
         )
         return result[:, 0]
 
-    naive2 = smape(forecast(), series.truth)  # what an untrained model says
+    naive2 = smape(forecast(), series.truth)  # an untrained model forecasts Naive2
     start, used = time.perf_counter(), time.process_time()
-    # With a callback Python looks at signals while the engine trains: Ctrl-C ends it.
+    # With a callback, Python handles signals while the engine trains, so Ctrl-C ends it.
     forecaster.fit(series.values, series.offsets, lambda *_: None)
     fitted, spent = time.perf_counter(), time.process_time() - used
     together = forecast()
@@ -99,7 +100,7 @@ def _overall(values: Sequence[float], weights: Sequence[int]) -> float:
 
 
 def rows(results: Sequence[Result]) -> list[list[str]]:
-    """The table: a column a frequency, and all of them weighted by what they forecast."""
+    """Return the table: a column for each frequency, and all of them weighted by their values."""
     weights = [result.forecasts for result in results]
 
     def row(name: str, values: list[float]) -> list[str]:
@@ -128,7 +129,7 @@ def rows(results: Sequence[Result]) -> list[list[str]]:
 
 
 def run_peer(key: str, frequency: Frequency) -> dict[str, Any]:
-    """One peer on one frequency, in a process that ends with this one."""
+    """Run one peer on one frequency, in a process that ends with this one."""
     command = [sys.executable, "-m", "bench.forecast_peers", key, frequency.name]
     done = subprocess.run(command, cwd=ROOT, capture_output=True)
     if done.returncode != 0:
@@ -141,7 +142,7 @@ def run_peer(key: str, frequency: Frequency) -> dict[str, Any]:
 def peer_rows(
     ours: Sequence[Result], single: Sequence[Result], peers: dict[str, list[dict[str, Any]]]
 ) -> list[list[str]]:
-    """Accuracy, seconds on the wall and of all cores, of us and of peers."""
+    """Return rows with the accuracy, elapsed and CPU seconds of memattn and its peers."""
     weights = [result.forecasts for result in ours]
     table = []
 
@@ -172,7 +173,7 @@ def peer_rows(
 
 
 def write_results(name: str, results: dict[str, Any]) -> Path:
-    """The numbers with machine and commit, as JSON."""
+    """Write the numbers with machine and commit as JSON; return the path."""
     folder = ROOT / "bench" / "results"
     folder.mkdir(exist_ok=True)
     path = folder / f"{name}.json"
@@ -182,12 +183,12 @@ def write_results(name: str, results: dict[str, Any]) -> Path:
 
 
 def say(text: str) -> None:
-    """Progress, for whoever waits."""
+    """Print progress to stderr."""
     print(time.strftime("%H:%M:%S"), text, file=sys.stderr, flush=True)
 
 
 def run(options: argparse.Namespace) -> None:
-    """All measurements that were asked for; Ctrl-C among the peers ends with what there is."""
+    """Run all requested measurements; Ctrl-C during the peers ends with the results so far."""
     overrides: dict[str, Any] = {"layers": 0} if options.no_memory else {}
     overrides |= {name: json.loads(value) for name, value in options.set}
     header = [*(f.name for f in FREQUENCIES), "overall"]
@@ -231,7 +232,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def exit_code(work: Callable[[], object]) -> int:
-    """Of a command that does this work: 130 when interrupted."""
+    """Return the exit code of a command that does this work: 130 if interrupted."""
     try:
         work()
     except KeyboardInterrupt:
@@ -248,12 +249,16 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def main() -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = argparse.ArgumentParser("python -m bench.forecasting", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
-    parse.add_argument("--validate", action="store_true", help="hold out of the training part")
+    parse.add_argument(
+        "--validate", action="store_true", help="hold out values of the training part"
+    )
     parse.add_argument("--no-memory", action="store_true", help="the same without memory layers")
-    parse.add_argument("--peers", action="store_true", help="statsforecast and neuralforecast too")
+    parse.add_argument(
+        "--peers", action="store_true", help="also run statsforecast and neuralforecast"
+    )
     parse.add_argument("--seed", type=int, default=0)
     parse.add_argument(
         "--set", action="append", default=[], type=_pair, metavar="NAME=JSON",

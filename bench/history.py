@@ -1,11 +1,11 @@
-"""How many times faster than the fastest other runtime each release was on the machine at hand.
+"""The speed-up of each release over the fastest other runtime on this machine.
 
     scripts/bench && python -m bench.report bench/results/DATE.json
-    python -m bench.history          before a release is tagged
+    python -m bench.history          run before a release is tagged
 
-Takes the ratios of this machine from bench/measured.json into bench/history.json, as those of the
-present version, and draws docs/images/history.svg: for each table the geometric mean over sizes of
-memattn's factor over the fastest runtime that is given the layer folded by hand.
+Copies this machine's ratios from bench/measured.json to bench/history.json as those of the current
+version, and draws docs/images/history.svg: for each table, the geometric mean over sizes of
+memattn's speed-up over the fastest runtime with the layer folded by hand.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ HISTORY = ROOT / "bench" / "history.json"
 PICTURE = ROOT / "docs" / "images" / "history.svg"
 TICKS = (0.5, 1, 2, 5, 10, 20, 50)
 COLOURS = (BLUE, ORANGE, GREEN, MUTED, INK, "#cc79a7")
-# By processor, release and table: where the figures come from, and the ratio of each size.
+# By processor, release and table: the source of the figures, and the ratio of each size.
 History = dict[str, dict[str, dict[str, dict[str, Any]]]]
 
 
 def version_of_sources() -> str:
-    """The version of the tree, which an extension that was built before may not have."""
+    """Return the version of the tree; an extension that was built earlier may have another one."""
     header = (ROOT / "include" / "memattn" / "version.h").read_text(encoding="utf-8")
     return header.partition('MEMATTN_VERSION "')[2].partition('"')[0]
 
 
 def processor() -> str:
-    """The name of the machine at hand, with which columns of bench/measured.json begin."""
+    """Return the name of this machine, with which columns of bench/measured.json begin."""
     found = machine.describe()
     family = f" ({found['family']})" if found["family"] else ""
     return f"{found['processor']}{family}"
 
 
 def ratios(measured: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
-    """For each table the ratios of a processor, the last figure of its cells."""
+    """Return the ratios of a processor for each table, which are the last figures of its cells."""
     found = {}
     for table, columns in measured.items():
         for column, figures in columns.items():
@@ -58,7 +58,7 @@ def ratios(measured: dict[str, Any], name: str) -> dict[str, dict[str, Any]]:
 
 
 def _number(cell: str) -> float | None:
-    """The factor that a cell begins with, None where nothing else was measured."""
+    """Return the factor at the beginning of a cell, or None if it was not measured."""
     try:
         return float(cell.split(" ")[0].replace(",", ""))
     except ValueError:
@@ -66,12 +66,12 @@ def _number(cell: str) -> float | None:
 
 
 def mean(figures: dict[str, float]) -> float:
-    """The geometric mean of some ratios."""
+    """Return the geometric mean of some ratios."""
     return math.exp(sum(map(math.log, figures.values())) / len(figures))
 
 
 def drawn(releases: dict[str, dict[str, dict[str, Any]]], name: str) -> Figure:
-    """A line for each table over the releases, and a dot for each size."""
+    """Draw a line over the releases for each table, and a dot for each size."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     versions = sorted(releases, key=lambda one: [int(part) for part in one.split(".")])
@@ -101,7 +101,7 @@ def drawn(releases: dict[str, dict[str, dict[str, Any]]], name: str) -> Figure:
 
 
 def main() -> None:
-    """Adds the present version and draws all."""
+    """Add the current version and draw all versions."""
     measured = json.loads(MEASURED.read_text(encoding="utf-8"))
     found = ratios(measured, name := processor())
     if not found:

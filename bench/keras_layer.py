@@ -2,9 +2,9 @@
 
     taskset -c 0 .venv-hosts/keras2/bin/python -m bench.keras_layer
 
-Both are one layer with the same weights as a TensorFlow graph, or with ``--mode xla``
-under XLA, and are held to each other before they are timed. A round times both once, in an order
-that is drawn; a figure is the median over rounds, a ratio that of the ratios within a round.
+Both are the same layer with the same weights, as a TensorFlow graph or, with ``--mode xla``, under
+XLA, and their results are compared before they are timed. A round times each once, in random order.
+A figure is the median over rounds; a ratio is the median of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TOLERANCE = 1e-4  # between the two, relative to the largest value of a part
 
 
 def load(kind: Callable[..., Any], problem: Problem, mode: str, task: str) -> Model:
-    """A layer of this class with the problem's weights, ready to be called."""
+    """Return a layer of this class with the problem's weights, ready to be called."""
     shape = problem.shape
     layer = kind(shape.units, shape.memory_size, shape.num_heads)
     layer(tf.constant(problem.x))
@@ -40,17 +40,17 @@ def load(kind: Callable[..., Any], problem: Problem, mode: str, task: str) -> Mo
 
 
 def check(models: dict[str, Model]) -> None:
-    """Raise unless all agree, part by part."""
+    """Raise an error unless both layers agree, part by part."""
     results = {name: model.read(model.call()) for name, model in models.items()}
     for ours, theirs in zip(results["memattn"], results["published"], strict=True):
         error = np.abs(ours - theirs).max()
-        # The gradient of the key's bias is 0 in one and rounding in the other.
+        # The gradient of the key's bias is 0 in one layer and rounding noise in the other.
         if not error <= TOLERANCE * max(1.0, np.abs(theirs).max()):
             raise RuntimeError(f"the two differ by {error:.1e}")
 
 
 def sample(model: Model, calls: int, clock: Callable[[], int] = time.perf_counter_ns) -> float:
-    """Nanoseconds of a call, by that clock."""
+    """Return the nanoseconds of a call, by this clock."""
     begin = clock()
     for _ in range(calls):
         model.call()
@@ -60,7 +60,7 @@ def sample(model: Model, calls: int, clock: Callable[[], int] = time.perf_counte
 def measure(
     models: dict[str, Model], seconds: float, clock: Callable[[], int] = time.perf_counter_ns
 ) -> list[dict[str, float]]:
-    """Rounds over all, for about so long."""
+    """Return the rounds over all models, for about this time."""
     calls = {n: max(1, round(SAMPLE_NS / sample(m, 3))) for n, m in models.items()}
     shuffle, order = random.Random(1).shuffle, list(models)
     rounds: list[dict[str, float]] = []

@@ -1,6 +1,6 @@
-// Times forward, backward and fold of the layer, on both routes, at the shapes of bench/shapes.py,
-// one thread each; and the FMA peak. Counters: tokens/s, multiply-adds/s by the cost table of
-// docs/math.md, and for float32 on the folded route the share of the FMA peak.
+// Times forward, backward and fold of the layer on both routes, at the shapes of bench/shapes.py,
+// on one thread, and measures the FMA peak. Counters: tokens/s, multiply-adds/s by the cost table
+// of docs/math.md, and the share of the FMA peak for float32 on the folded route.
 #include <benchmark/benchmark.h>
 
 #include <cstdint>
@@ -28,7 +28,7 @@ constexpr Shape kShapes[] = {
     {"xtft", 32, 10, 32, 100, 4}, {"big", 64, 96, 128, 128, 8}, {"wide", 8, 256, 512, 256, 8},
 };
 
-// What a forward call may be asked for besides its output.
+// Requests of a forward call besides its output.
 enum class Extra { kNone, kMasks, kScores, kDropout };
 
 template <typename T>
@@ -43,7 +43,7 @@ MemoryAugmentedAttention<T> make_layer(const Shape& shape, Route route, double d
   return layer;
 }
 
-// Standard normal values (B, T, U).
+// Returns standard normal values (B, T, U).
 template <typename T>
 std::vector<T> make_tokens(const Shape& shape, unsigned seed) {
   std::mt19937 random(seed);
@@ -53,7 +53,7 @@ std::vector<T> make_tokens(const Shape& shape, unsigned seed) {
   return tokens;
 }
 
-// (B, T, S), three in four kept.
+// Returns a mask (B, T, S) that keeps three in four.
 std::vector<std::uint8_t> make_mask(const Shape& shape) {
   std::mt19937 random(3);
   std::vector<std::uint8_t> keep(
@@ -62,14 +62,14 @@ std::vector<std::uint8_t> make_mask(const Shape& shape) {
   return keep;
 }
 
-// Multiply-adds a token of one forward call, D = Dv = U.
+// Returns the multiply-adds per token of a forward call, with D = Dv = U.
 double forward_work(const Shape& shape, Route route) {
   const std::int64_t read = 2 * shape.num_heads * shape.units * shape.memory_size;
   const std::int64_t project = 2 * shape.num_heads * shape.units * shape.units;
   return static_cast<double>(route == Route::kFolded ? read : read + project);
 }
 
-// Flop/s; measured when first asked for.
+// Returns the peak in flop/s, measured at the first call.
 double peak() {
   static const double flops = bench::fma_peak(bench::default_fma_target());
   return flops;
@@ -119,8 +119,8 @@ void forward(benchmark::State& state, const Shape& shape, Route route, Extra ext
         has_peak ? std::optional<double>(peak()) : std::nullopt);
 }
 
-// The whole backward pass: gradients of x and of every weight, unfolding included; with the scores
-// that forward kept, or computing them again.
+// The whole backward pass: gradients of x and of every weight, including unfolding, either with the
+// scores that forward kept or with scores computed again.
 template <typename T>
 void backward(benchmark::State& state, const Shape& shape, Route route, bool keeps) {
   const auto layer = make_layer<T>(shape, route);
@@ -160,7 +160,7 @@ void step(benchmark::State& state, const Shape& shape, Route route) {
   count(state, shape, 0);
 }
 
-// What a change of weights costs before the next call: one fold.
+// The cost of a change of weights before the next call: one fold.
 template <typename T>
 void fold(benchmark::State& state, const Shape& shape, Route route) {
   auto layer = make_layer<T>(shape, route);

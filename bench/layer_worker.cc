@@ -1,5 +1,5 @@
-// The layer in C++ as a contestant of scripts/bench: obeys the lines that bench/peers/worker.py
-// documents, and computes the float64 values that every contestant is held to.
+// The layer in C++ as a contestant of scripts/bench. It follows the commands documented in
+// bench/peers/worker.py, and computes the float64 values that all contestants are compared with.
 #include <algorithm>
 #include <charconv>
 #include <chrono>
@@ -32,7 +32,7 @@ std::int64_t to_number(const std::string& text) {
   return number;
 }
 
-// A file of little-endian float32, converted to T.
+// Reads a file of little-endian float32, converted to T.
 template <typename T>
 std::vector<T> read_values(const std::string& path, std::size_t count) {
   std::vector<float> values(count);
@@ -44,7 +44,7 @@ std::vector<T> read_values(const std::string& path, std::size_t count) {
   return std::vector<T>(values.begin(), values.end());
 }
 
-// bench/compare builds libraries without a precision, too.
+// bench/compare also builds libraries that have no precision.
 template <typename Layer>
 void set_precision(Layer& layer, const std::string& mode) {
   if (mode != "bfloat16") return;
@@ -62,7 +62,7 @@ void append_values(std::ofstream& file, const std::vector<T>& values) {
              static_cast<std::streamsize>(values.size() * sizeof(T)));
 }
 
-// What can be timed: one call, and what it computes.
+// A timed subject: one call and its results.
 class Contestant {
  public:
   virtual ~Contestant() = default;
@@ -123,7 +123,7 @@ class Layer : public Contestant {
 };
 
 #if __has_include("memattn/cross_attention.h")  // bench/compare builds older libraries, too
-// How the two layers of two inputs differ. Sizes are B, T1, T2, F1, F2, U, H.
+// The differences between the two layers of two inputs. Sizes are B, T1, T2, F1, F2, U, H.
 template <typename Layer>
 struct PairTraits;
 
@@ -178,7 +178,7 @@ class PairLayer : public Contestant {
     grad_parameters_.resize(parameters);
   }
 
-  // A training step folds first, since its weights have just changed, on the route of trainings.
+  // A training step folds first, since its weights have just changed, on the route for training.
   void call() override {
     const auto tokens = Traits::tokens(sizes_);
     if (!step_) return layer_.forward(x1_, x2_, tokens, y_);
@@ -249,7 +249,7 @@ std::int64_t nanoseconds(Clock::duration duration) {
 
 class Worker {
  public:
-  // The answer to one line; what it throws is the answer, too.
+  // Returns the answer to one line; the caller also sends exceptions as answers.
   std::string answer(const std::vector<std::string>& fields) {
     const std::string& verb = fields.at(0);
     if (verb == "hello") return hello();
@@ -316,7 +316,8 @@ class Worker {
     return std::to_string(nanoseconds(Clock::now() - begin));
   }
 
-  // Each call on its own: the median, the 99th and 99.9th percentile and the worst, in ns.
+  // Times each call separately: returns the median, the 99th and 99.9th percentiles and the
+  // maximum, in ns.
   static std::string latency(Contestant& contestant, std::int64_t calls) {
     if (calls < 1) throw std::invalid_argument("latency: calls must be at least 1");
     std::vector<std::int64_t> times(static_cast<std::size_t>(calls));

@@ -1,14 +1,14 @@
-"""The accuracy of the forecaster on ETTh1, a long hourly panel: with its memory and without.
+"""The accuracy of the forecaster on ETTh1, a long hourly panel, with and without its memory.
 
-    python -m bench.long_horizon ETTh1.csv --validate    # what the settings were chosen by
-    python -m bench.long_horizon ETTh1.csv               # the test part beside it
-    python -m bench.long_horizon ETTh1.csv --validate --days 180 --horizons 24 96   # with less
+    python -m bench.long_horizon ETTh1.csv --validate    # the validation that chose the settings
+    python -m bench.long_horizon ETTh1.csv               # also on the test part
+    python -m bench.long_horizon ETTh1.csv --validate --days 180 --horizons 24 96   # with less data
 
-The file is that of https://github.com/zhouhaoyi/ETDataset, 7 series of 17,420 hours. The protocol
-is the usual one of long horizons: 12, 4 and 4 months of 30 days to train, validate and test on;
-series standardised by mean and deviation of their training part; all windows whose forecasts lie in
-a part, a row apart, with their history from the part before; MSE and MAE over all series, windows
-and steps. With --validate the rows of the test are not looked at.
+The file comes from https://github.com/zhouhaoyi/ETDataset, with 7 series of 17,420 hours. The
+protocol is the usual one for long horizons: 12, 4 and 4 months of 30 days for training, validation
+and test. Series are standardised with the mean and deviation of their training part. All windows
+whose forecasts lie in a part are used, one row apart, with their history from the part before. MSE
+and MAE are over all series, windows and steps. With --validate the rows of the test are not read.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ HORIZONS = (96, 192, 336, 720)
 
 
 def load(path: Path, validate: bool) -> Panel:
-    """The panel, standardised; with `validate` up to the end of the validation part."""
+    """Return the standardised panel; with `validate`, up to the end of the validation part."""
     panel = panel_from_file(path, time_col="date")
     rows = VALIDATION_END if validate else TEST_END
     if panel.lengths.min() < rows:
@@ -64,20 +64,20 @@ def load(path: Path, validate: bool) -> Panel:
 
 @dataclass
 class Errors:
-    """MSE and MAE on one part: of each member, and of all together."""
+    """MSE and MAE on one part: of each member, and of the ensemble."""
 
     members: list[tuple[float, float]] = field(default_factory=list)
     ensemble: tuple[float, float] = (np.nan, np.nan)
 
     def cells(self) -> list[str]:
-        """Mean and range of the members' MSE, their mean MAE, the MSE of all together."""
+        """Return mean and range of the members' MSE, their mean MAE, and the ensemble's MSE."""
         mse, mae = np.array(self.members).T
         spread = f"{mse.mean():.4f} ({mse.min():.4f} to {mse.max():.4f})"
         return [spread, f"{mae.mean():.4f}", f"{self.ensemble[0]:.4f}"]
 
 
 def measure(engine: PanelForecaster, panel: Panel, horizon: int, start: int, stop: int) -> Errors:
-    """The errors of windows whose forecasts lie in rows start .. stop - 1."""
+    """Return the errors of windows whose forecasts lie in rows start .. stop - 1."""
     times = np.arange(start, stop - horizon + 1)
     series = panel.values.reshape(len(panel), -1)
     errors = Errors()
@@ -99,14 +99,14 @@ def measure(engine: PanelForecaster, panel: Panel, horizon: int, start: int, sto
 
 @dataclass
 class Trained:
-    """One model, trained on the training part."""
+    """A model trained on the training part."""
 
     engine: PanelForecaster
     seconds: float
 
 
 def train(known: Panel, settings: Settings, **overrides: Any) -> Trained:
-    """A model of what is known."""
+    """Return a model trained on the known rows."""
     engine = PanelForecaster(**(engine_options(settings) | overrides))
     start = time.perf_counter()
     engine.fit(known.values, known.offsets)
@@ -114,7 +114,7 @@ def train(known: Panel, settings: Settings, **overrides: Any) -> Trained:
 
 
 def models(panel: Panel, horizon: int, seeds: int, days: int) -> tuple[dict[str, Trained], Setting]:
-    """What the forecaster trains to choose between, others beside them, and its choice."""
+    """Return the models that the forecaster chooses between, others beside them, and its choice."""
     first = TRAIN_END - days * DAY
     known = rows_of(panel, first, VALIDATION_END)
     part = rows_of(panel, first, TRAIN_END)
@@ -137,14 +137,14 @@ def models(panel: Panel, horizon: int, seeds: int, days: int) -> tuple[dict[str,
 
 
 def rows_of(panel: Panel, start: int, stop: int) -> Panel:
-    """Some rows of each series."""
+    """Return a range of rows of each series."""
     series = panel.values.reshape(len(panel), -1)[:, start:stop]
     offsets = np.arange(len(panel) + 1) * (stop - start)
     return replace(panel, values=series.ravel(), offsets=offsets)
 
 
 def run(options: argparse.Namespace) -> None:
-    """All horizons and models, and the table of them."""
+    """Measure all horizons and models, and print their table."""
     panel = load(options.data, options.validate)
     parts = {"validation": (TRAIN_END, VALIDATION_END)}
     if not options.validate:
@@ -168,13 +168,13 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = argparse.ArgumentParser("python -m bench.long_horizon", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("data", type=Path, help="ETTh1.csv")
-    parse.add_argument("--validate", action="store_true", help="do not look at the test part")
+    parse.add_argument("--validate", action="store_true", help="do not read the test part")
     parse.add_argument("--seeds", type=int, default=5, help="members of each model")
-    parse.add_argument("--days", type=int, default=360, help="train on the last so many")
+    parse.add_argument("--days", type=int, default=360, help="number of last days to train on")
     parse.add_argument("--horizons", type=int, nargs="+", default=HORIZONS)
     options = parse.parse_args(arguments)
     return exit_code(lambda: run(options))

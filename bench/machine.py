@@ -1,4 +1,4 @@
-"""What a measurement was made on: machine, compiler's target, commit."""
+"""The machine, the instruction sets and the commit of a measurement."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _vectors(flags: str) -> str:
 
 
 def describe() -> dict[str, Any]:
-    """The machine in a few words."""
+    """Return a short description of the machine."""
     cpu = "/proc/cpuinfo"
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     family, model = _first(cpu, "cpu family"), _first(cpu, "model\t")
@@ -41,7 +41,7 @@ def describe() -> dict[str, Any]:
 
 
 def commit(root: Path) -> str:
-    """The commit of the tree, with "+" when files differ from it; empty where there is no git."""
+    """Return the tree's commit, with "+" if files differ from it; empty without git."""
     try:
         head, changes = (
             subprocess.run(

@@ -1,4 +1,4 @@
-"""Folders of Parquet or CSV files with as many monthly series as are asked for."""
+"""Writes folders of Parquet or CSV files with a given number of monthly series."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-LAYOUTS = ("series", "time")  # what a file holds: whole series, or some months of all of them
-BLOCK = 25_000  # series made at once
+LAYOUTS = ("series", "time")  # a file has whole series, or some months of all series
+BLOCK = 25_000  # series generated at once
 FIRST = np.datetime64("2010-01")
 
 
 def many_series(
     folder: Path, count: int, rows: int, files: int, layout: str = "series", kind: str = "parquet"
 ) -> Path:
-    """Writes a folder of `count` series of `rows` months, in `files` files; the same each time."""
+    """Write a reproducible folder of `count` series of `rows` months, in `files` files."""
     folder.mkdir(parents=True)
     if layout == "series":
         for k, some in enumerate(np.array_split(np.arange(count), files)):
@@ -55,7 +55,7 @@ def _as_written(table: pa.Table, kind: str) -> pa.Table:
 
 
 def values(series: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.float64]:
-    """The values (N, rows) of some series: a level that wanders, a season, noise."""
+    """Return the values (N, rows) of some series: a level that wanders, a season, noise."""
     found = np.empty((len(series), rows))
     for start in range(0, len(series), BLOCK):
         some = series[start : start + BLOCK, None]
@@ -84,5 +84,5 @@ def _table(
 
 
 def temporary() -> tempfile.TemporaryDirectory[str]:
-    """A folder for them, gone after its block."""
+    """Return a temporary folder for them, removed after its block."""
     return tempfile.TemporaryDirectory(prefix="memattn-bench-")

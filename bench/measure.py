@@ -1,4 +1,4 @@
-"""One group, a shape and a task: everybody is loaded, checked, and timed in shuffled rounds."""
+"""A group is a shape and a task: contestants are loaded, checked, and timed in shuffled rounds."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from bench.pairs import result_sizes as pair_result_sizes
 from bench.problem import Problem, largest_error, result_sizes
 from bench.shapes import AnyShape, Shape
 
-# Of a result, relative to the largest value of the float64 layer's, by the contestant's precision.
+# The errors allowed, relative to the largest value of the float64 result, by precision.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2e-2, "default": 2e-2}
-SAMPLE_NS = 10_000_000  # a sample is as many calls as take about this long
-WARM_UP_NS = 2_000_000  # and before them as many as take this long, since others were here
+SAMPLE_NS = 10_000_000  # a sample has as many calls as fit in about this time
+WARM_UP_NS = 2_000_000  # calls before a sample, since other contestants ran
 LATENCY_CALLS = 20_000  # at the token shape
 
 Say = Callable[[str], None]
@@ -29,7 +29,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Entry:
-    """A contestant in a group: how many calls make a sample, or why it is out."""
+    """A contestant in a group: the calls of a sample, or the reason why it is out."""
 
     contestant: Contestant
     worker: Worker | None = None
@@ -42,27 +42,27 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """Its name in the results."""
+        """Return its name in the results."""
         return self.contestant.key
 
 
 def plan_calls(one_ns: float) -> tuple[int, int]:
-    """Calls of a sample and of its warm-up, when one takes `one_ns`."""
+    """Return the calls of a sample and of its warm-up, if one takes `one_ns`."""
     calls = max(1, round(SAMPLE_NS / max(one_ns, 1.0)))
     warm_up = round(WARM_UP_NS / max(one_ns, 1.0))
-    # A call of tens of milliseconds warms up by itself.
+    # A call of tens of milliseconds needs no warm-up.
     return calls, warm_up if calls > 1 else 0
 
 
 def plan_rounds(round_ns: float, seconds: float, fewest: int, most: int) -> int:
-    """As many rounds as the time allows, within limits."""
+    """Return as many rounds as the time allows, within limits."""
     return max(fewest, min(most, int(seconds * 1e9 / max(round_ns, 1.0))))
 
 
 def write_reference(
     worker: Worker, folder: Path, shape: AnyShape, task: str
 ) -> np.ndarray[Any, Any]:
-    """Values of the float64 layer: y, and for a step all gradients."""
+    """Write the float64 layer's values: y, and for a step all gradients."""
     file = folder / f"{task}.f64"
     worker.ask("load", "reference", "float64", task, "own", folder, shape.layer, *shape.sizes)
     worker.ask("run", "reference", file)
@@ -81,12 +81,12 @@ def _result_sizes(shape: AnyShape, task: str) -> dict[str, int]:
 
 
 def _work(shape: AnyShape, task: str) -> dict[str, Any]:
-    """What a group's figures are held against: flops, or the routes of those that fold."""
+    """Return the scale of a group's figures: flops, or the routes of layers that choose one."""
     return {"flops": shape.flops} if isinstance(shape, Shape) else {"routes": shape.routes(task)}
 
 
 class Group:
-    """Measures one shape and task. `worker_of` gives a contestant's process, or raises."""
+    """Measures one shape and task. `worker_of` returns a contestant's process, or raises."""
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class Group:
 
     def _fail(self, entry: Entry, error: WorkerError) -> None:
         entry.error = str(error)
-        # A process that died took everybody on it along.
+        # A process that died takes all contestants in it along.
         if isinstance(error, WorkerDiedError) and entry.worker is not None:
             for other in self.entries:
                 if other.worker is entry.worker:
@@ -140,7 +140,7 @@ class Group:
         entry.calls, entry.warm_up = plan_calls(entry.estimate_ns)
 
     def load(self, say: Say) -> None:
-        """Load everybody and hold them to the reference."""
+        """Load all contestants and compare them with the reference."""
         _draw(self.shape).save(self.folder)
         core = self._worker_of(MEMATTN)
         reference = write_reference(core, self.folder, self.shape, self.task)
@@ -152,7 +152,7 @@ class Group:
                 self._fail(entry, error)
 
     def measure(self, seconds: float, fewest: int, most: int, say: Say, seed: int = 1) -> None:
-        """Rounds over everybody, each in a new order."""
+        """Run rounds over all contestants, each in a new order."""
         shuffle = random.Random(seed).shuffle
         running = [entry for entry in self.entries if entry.error is None]
         cost = sum(entry.estimate_ns * (entry.calls + entry.warm_up) for entry in running)
@@ -184,16 +184,16 @@ class Group:
             entry.extra["latency_ns"] = dict(zip(names, map(int, percentiles), strict=True))
 
     def unload(self) -> None:
-        """Let everybody forget their models."""
+        """Unload the models of all contestants."""
         for entry in self.entries:
             if entry.worker is not None and entry.worker.alive and entry.calls:
                 try:
                     entry.worker.ask("unload", entry.key)
                 except WorkerError:
-                    continue  # it was never loaded, or its process ended: nothing to forget
+                    continue  # never loaded, or its process ended: nothing to unload
 
     def to_json(self) -> dict[str, Any]:
-        """All that was found, raw rounds included."""
+        """Return all results, including raw rounds."""
         return {
             "layer": self.shape.layer,
             "shape": self.shape.axes,

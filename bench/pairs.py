@@ -1,6 +1,6 @@
-"""A layer of two inputs with its inputs, as files that every contestant reads, and folded by hand.
+"""A layer of two inputs with its inputs, as files for all contestants, and folded by hand.
 
-The counterpart of problem.py for CrossAttention and HierarchicalAttention. The symbols are those of
+The counterpart of problem.py for CrossAttention and HierarchicalAttention. Symbols follow
 docs/siblings-math.md: T1, T2 steps and F1, F2 widths of the two inputs; D = Dv = U.
 """
 
@@ -33,7 +33,7 @@ Einsum = Callable[..., Any]
 
 
 def weight_shapes(shape: PairShape) -> dict[str, tuple[int, ...]]:
-    """The shapes of all weights, in the order of the flat parameter buffer."""
+    """Return the shapes of all weights, in the order of the flat parameter buffer."""
     sizes = {"U": shape.units, "H": shape.num_heads}
     heads = {name: tuple(sizes[axis] for axis in axes) for name, axes in HEADS.items()}
     widths = (shape.width1, shape.width2)
@@ -50,7 +50,7 @@ def weight_shapes(shape: PairShape) -> dict[str, tuple[int, ...]]:
 
 
 def result_sizes(shape: PairShape, task: str) -> dict[str, int]:
-    """How many values each part of a result has, in the order of a result file."""
+    """Return the number of values of each part of a result, in the order of a result file."""
     sizes = {"y": shape.batch * shape.steps1 * shape.units}
     if task == "step":
         sizes["grad x1"] = shape.batch * shape.steps1 * shape.width1
@@ -62,7 +62,7 @@ def result_sizes(shape: PairShape, task: str) -> dict[str, int]:
 
 @dataclass(frozen=True)
 class Attention:
-    """One attention of a layer: its weights under the names of CrossAttention, and its inputs."""
+    """An attention of a layer: its weights under the names of CrossAttention, and its inputs."""
 
     weights: dict[str, Any]
     x1: Any
@@ -71,13 +71,13 @@ class Attention:
 
     @property
     def num_heads(self) -> int:
-        """H."""
+        """Return H."""
         heads: int = self.weights["output.kernel"].shape[0]
         return heads
 
 
 def attentions(shape: PairShape, x1: Any, x2: Any, weights: Mapping[str, Any]) -> list[Attention]:
-    """The attentions whose results a layer adds up; the arrays may be of any framework."""
+    """Return the attentions whose results a layer adds; arrays may be of any framework."""
     if shape.layer == "cross":
         return [Attention(dict(weights), x1, x2, one_source=False)]
     found = []
@@ -92,15 +92,15 @@ def attentions(shape: PairShape, x1: Any, x2: Any, weights: Mapping[str, Any]) -
 
 @dataclass(frozen=True)
 class Way:
-    """A way of docs/siblings-math.md, of those that are folded by hand."""
+    """A way of docs/siblings-math.md that is folded by hand."""
 
     dense1: bool
     dense2: bool
-    left: bool  # else right
-    source: bool  # else value
+    left: bool  # otherwise right
+    source: bool  # otherwise value
 
 
-# By the names that the library's rule gives them.
+# By the library's names of the routes.
 WAYS = {
     "left_read": Way(False, False, True, True),
     "right_read": Way(False, False, False, True),
@@ -112,11 +112,11 @@ WAYS = {
 
 
 def fold(w: Mapping[str, Any], way: Way, einsum: Einsum) -> dict[str, Any]:
-    """The products of weights that a way needs, for NumPy, PyTorch or JAX by their einsum.
+    """Return the products of weights that a way needs, with the einsum of NumPy, PyTorch or JAX.
 
-    ``w1, b1`` and ``w2, b2`` are the Denses that it keeps; ``a`` (G1, H, G2) with ``a0`` (H, G2),
-    or right ``k`` (G2, H, G1) with ``k0`` (G2, H); ``c`` (H, G2, U), or ``v`` (G2, H, U); and ``o``
-    (U), all that a row of scores adds whatever it reads, since without masks it sums to 1.
+    ``w1, b1`` and ``w2, b2`` are the Denses that remain; ``a`` (G1, H, G2) with ``a0`` (H, G2), or
+    for the right ``k`` (G2, H, G1) with ``k0`` (G2, H); ``c`` (H, G2, U), or ``v`` (G2, H, U); and
+    ``o`` (U), the part that every token gets, since without masks a row of scores sums to 1.
     """
     parts: dict[str, Any] = {}
     query, bias = w["query.kernel"], w["query.bias"]
@@ -149,7 +149,7 @@ def fold(w: Mapping[str, Any], way: Way, einsum: Einsum) -> dict[str, Any]:
 class PairProblem:
     """x1 (B, T1, F1), x2 (B, T2, F2), grad_y (B, T1, U), the weights by name, and the routes.
 
-    `routes` are the cheapest of each attention, by task.
+    `routes` has the cheapest route of each attention, by task.
     """
 
     shape: PairShape
@@ -161,7 +161,7 @@ class PairProblem:
 
     @classmethod
     def draw(cls, shape: PairShape, seed: int = 20) -> PairProblem:
-        """Random values; no bias is zero, so that no term can hide."""
+        """Return a problem with random values and no zero bias, so that every term matters."""
         rng = np.random.default_rng(seed)
 
         def scale(name: str, sizes: tuple[int, ...]) -> float:
@@ -188,7 +188,7 @@ class PairProblem:
 
     @classmethod
     def load(cls, folder: Path, shape: PairShape) -> PairProblem:
-        """What `save` wrote."""
+        """Read the files of `save`."""
         inputs = [
             np.fromfile(folder / f"{name}.f32", np.float32).reshape(sizes)
             for name, sizes in zip(("x1", "x2", "grad_y"), _inputs(shape), strict=True)
@@ -203,11 +203,11 @@ class PairProblem:
         return cls(shape, inputs[0], inputs[1], inputs[2], weights, routes)
 
     def attentions(self) -> list[Attention]:
-        """Its attentions."""
+        """Return its attentions."""
         return attentions(self.shape, self.x1, self.x2, self.weights)
 
     def folded(self) -> list[dict[str, Array]]:
-        """The folded weights of each attention for a forward pass, computed in float64."""
+        """Return the folded weights of each attention for a forward pass, computed in float64."""
         found = []
         for part, route in zip(self.attentions(), self.routes["forward"], strict=True):
             wide = {name: value.astype(np.float64) for name, value in part.weights.items()}

@@ -1,4 +1,4 @@
-"""Two pictures of a result file: the share of the FMA peak, and how many times faster than whom."""
+"""Two figures of a result file: the share of the FMA peak, and the speed-up over each peer."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from bench.contestants import MEMATTN, PEERS
 from bench.stats import fastest, ratio, times
 from bench.tables import TASK_NAMES, contestant, groups_of, keys_of, share_of_peak
 
-# From the palette of Okabe and Ito, which people with any colour vision can tell apart; the marks
-# differ in shape and filling, too.
+# The palette of Okabe and Ito, which people with any colour vision can tell apart; the marks also
+# differ in shape and filling.
 COLOURS = {"own": "#0072B2", "published": "#D55E00", "folded": "#E69F00"}
 MARKS = {"published": "o", "folded": "D"}
 HATCHES = {"own": "", "folded": "//", "published": ".."}
@@ -57,7 +57,7 @@ def _shares(axes: Any, groups: list[dict[str, Any]]) -> None:
 
 
 def peak_figure(result: dict[str, Any]) -> Any:
-    """Bars: memattn and the fastest peer of each form, forward."""
+    """Draw bars of memattn and the fastest peer of each form, forward."""
     figure, axes = plt.subplots(figsize=(9, 4), layout="constrained")
     _shares(axes, groups_of(result, "forward"))
     axes.set_title("Forward on one core, float32", loc="left")
@@ -99,7 +99,7 @@ def _speed_ups(axes: Any, group: dict[str, Any], peers: list[str]) -> None:
 
 
 def _limits(result: dict[str, Any]) -> tuple[float, float]:
-    """One scale for all panels, which holds every quartile and 1."""
+    """Return one scale for all panels, which contains every quartile and 1."""
     ends = [1.0]
     for group in result["groups"]:
         for key in keys_of(group, "published") + keys_of(group, "folded"):
@@ -110,7 +110,7 @@ def _limits(result: dict[str, Any]) -> tuple[float, float]:
 
 
 def speed_figure(result: dict[str, Any]) -> Any:
-    """A row a task, a panel a shape, a line a peer in its fastest mode."""
+    """Draw a row per task, a panel per shape, and a line per peer in its fastest mode."""
     tasks = [task for task in TASK_NAMES if groups_of(result, task)]
     shapes = list(dict.fromkeys(group["name"] for group in result["groups"]))
     peers = {task: _peers(groups_of(result, task)) for task in tasks}
@@ -155,7 +155,7 @@ def _peers(groups: list[dict[str, Any]]) -> list[str]:
 
 
 def write(result: dict[str, Any], stem: Path) -> list[Path]:
-    """Write the pictures as STEM-peak.png and STEM-speed.png, those that there is data for."""
+    """Write the figures that have data as STEM-peak.png and STEM-speed.png."""
     makers = {"speed": speed_figure} if result["groups"] else {}
     if groups_of(result, "forward"):
         makers["peak"] = peak_figure

@@ -1,7 +1,7 @@
-"""The network of bench/prices.py with an MLP in the place of each memory layer, in PyTorch.
+"""The network of bench/prices.py with an MLP instead of each memory layer, in PyTorch.
 
-For the ablation alone: the same inputs, targets, dropout and training as the forecaster's where
-forecasts begin at midnight. Without any layer it is the linear network, which checks the rest of it
+Only for the ablation: the same inputs, targets, dropout and training as in the forecaster if
+forecasts begin at midnight. Without layers it is the linear network, which checks the rest of it
 (`python -m bench.prices --validate --candidates` shows both).
 """
 
@@ -24,12 +24,12 @@ from memattn.forecast.forecaster_settings import (
 
 Array = npt.NDArray[np.float64]
 DAY = 24
-BACK = (0, 1, 7)  # days before the forecast whose covariates are seen
+BACK = (0, 1, 7)  # days before the forecast whose covariates are inputs
 CLIP, CLIP_NORM, DECAY, WARM_UP = 10.0, 1.0, 1e-2, 100
 
 
 class _Block(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of torch here
-    """z + MLP(z)."""
+    """Return z + MLP(z)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,13 +60,13 @@ class _Network(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of t
 
 
 def _units(values: Array) -> tuple[Array, Array]:
-    """Median, and the usual distance from it, of each column."""
+    """Return the median, and the typical distance from it, of each column."""
     center = np.median(values, axis=0)
     return center, np.median(np.abs(values - center), axis=0) / 0.6745
 
 
 class _Windows:
-    """What is seen at midnight of a day, in units learned from the first `known` days."""
+    """The inputs at midnight of a day, in units computed from the first `known` days."""
 
     def __init__(self, frame: pd.DataFrame, known: int) -> None:
         table = frame[["y", "exog1", "exog2"]].to_numpy(np.float64)
@@ -74,7 +74,7 @@ class _Windows:
         self.values = np.arcsinh((table - self.center) / self.scale)
 
     def level(self, days: npt.NDArray[np.int64]) -> Array:
-        """The mean of the day before (D, 1)."""
+        """Return the mean of the day before (D, 1)."""
         return np.asarray(self._rows(days, -1, 1)[..., 0].mean(axis=1, keepdims=True))
 
     def _rows(self, days: npt.NDArray[np.int64], first: int, count: int) -> Array:
@@ -82,25 +82,25 @@ class _Windows:
         return np.asarray(self.values[rows])
 
     def features(self, days: npt.NDArray[np.int64]) -> torch.Tensor:
-        """(D, F)."""
+        """Return features (D, F)."""
         past = self._rows(days, -ALIGNED_SEASONS, ALIGNED_SEASONS)[..., 0] - self.level(days)
         known = [self._rows(days, -back, 1)[..., 1:].reshape(len(days), -1) for back in BACK]
         found = np.hstack([past, *known, np.eye(7)[days % 7]])
         return torch.tensor(np.clip(found, -CLIP, CLIP), dtype=torch.float32)
 
     def targets(self, days: npt.NDArray[np.int64]) -> torch.Tensor:
-        """(D, 24)."""
+        """Return targets (D, 24)."""
         found = self._rows(days, 0, 1)[..., 0] - self.level(days)
         return torch.tensor(found, dtype=torch.float32)
 
     def prices(self, output: torch.Tensor, days: npt.NDArray[np.int64]) -> Array:
-        """What the output of the network means (D, 24)."""
+        """Return the prices (D, 24) for the output of the network."""
         compressed = output.double().numpy() + self.level(days)
         return np.asarray(np.sinh(compressed) * self.scale[0] + self.center[0])
 
 
 def forecast(frame: pd.DataFrame, days: int, refit: int, layers: int, seed: int) -> Array:
-    """Forecasts (days, 24) of the last days of a table, trained anew every `refit` days."""
+    """Return forecasts (days, 24) of the last days of a table, trained again every `refit` days."""
     count = len(frame) // DAY
     found = np.empty((days, DAY))
     for done in range(0, days, refit):

@@ -1,19 +1,19 @@
-"""The accuracy of the forecaster on electricity prices a day ahead, with what is known of that day.
+"""The accuracy of the forecaster on electricity prices a day ahead, with covariates of that day.
 
-    python -m bench.prices NP.csv BE.csv PJM.csv --validate     # what the settings were chosen by
+    python -m bench.prices NP.csv BE.csv PJM.csv --validate     # chose the settings
     python -m bench.prices NP.csv BE.csv PJM.csv                # the test
     python -m bench.prices NP.csv --intervals                   # trained quantiles: coverage, CRPS
-    python -m bench.prices NP.csv --validate --candidates       # each kind of network by itself;
+    python -m bench.prices NP.csv --validate --candidates       # each kind of network alone;
                                               # the MLP needs PyTorch (requirements/forecasting.txt)
 
-The files are those of the benchmark of Lago et al. 2021 (epftoolbox): hours of six years, the price
-and two forecasts that are known the day before. Its protocol: the last 728 days are the test, each
-is forecast at midnight, and the error is the mean absolute one over all hours. With --validate the
-364 days before them are forecast, and nothing after these is read. The models of the forecaster are
-trained anew every 91 days, those that were published every day.
+The files are those of the benchmark of Lago et al. 2021 (epftoolbox): hours of six years, with the
+price and two forecasts that are known the day before. The protocol is its own: the last 728 days
+are the test, each is forecast at midnight, and the error is the mean absolute error over all hours.
+With --validate the 364 days before them are forecast, and nothing after them is read. The
+forecaster's models are trained again every 91 days, the published ones every day.
 
-Beside the error stands how likely it is that forecasts which are no better than those of the same
-hour a week before do as well (Diebold and Mariano 1995, one-sided, of the daily errors).
+Beside the error is the probability that forecasts no better than the values of the same hour a week
+before would do as well (Diebold and Mariano 1995, one-sided, of the daily errors).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Array = npt.NDArray[np.float64]
 
 DAY, WEEK = 24, 7 * 24
 TEST_DAYS, VALIDATION_DAYS, REFIT_DAYS = 728, 364, 91
-# MAE over the test of forecasts that epftoolbox publishes, all calibrated anew every day.
+# Test MAE of the forecasts that epftoolbox publishes, all calibrated again every day.
 PUBLISHED = {
     "LEAR, ensemble": {"NP": 1.738, "BE": 6.140, "PJM": 3.013},
     "DNN, ensemble": {"NP": 1.683, "BE": 5.870, "PJM": 2.862},
@@ -51,7 +51,7 @@ PUBLISHED = {
 
 
 def load(path: Path, validate: bool) -> pd.DataFrame:
-    """The table, with nixtla's names; with `validate` without the test."""
+    """Return the table with nixtla's names; with `validate`, without the test."""
     frame = pd.read_csv(path)
     frame.columns = ["ds", "exog1", "exog2", "y"]
     frame["ds"] = pd.to_datetime(frame["ds"])
@@ -59,21 +59,21 @@ def load(path: Path, validate: bool) -> pd.DataFrame:
 
 
 def diebold_mariano(ours: Array, theirs: Array) -> float:
-    """The probability of daily errors (D,) so much below the others' if they were as good."""
+    """Return the probability of daily errors (D,) this far below equally good ones."""
     difference = theirs - ours
     deviation = float(difference.std(ddof=1)) / math.sqrt(len(difference))
     return math.erfc(float(difference.mean()) / deviation / math.sqrt(2)) / 2
 
 
 def crps(truth: Array, quantiles: Array, levels: Array) -> float:
-    """Twice the mean pinball loss over quantiles (Q, ...): the CRPS, if they are many."""
+    """Return twice the mean pinball loss over quantiles (Q, ...): the CRPS, if there are many."""
     error = truth - quantiles
     tail = levels.reshape(-1, *[1] * truth.ndim)
     return float(2 * np.maximum(tail * error, (tail - 1) * error).mean())
 
 
 def measure(frame: pd.DataFrame, days: int, options: dict[str, Any]) -> tuple[Evaluation, float]:
-    """The forecasts of the last days, and the seconds that they took."""
+    """Return the forecasts of the last days, and their seconds."""
     forecaster = Forecaster(horizon=DAY, futr_exog_list=["exog1", "exog2"], **options)
     begin = time.perf_counter()
     level = list(forecaster.trained_levels) or None
@@ -88,7 +88,7 @@ def row(
     frame: pd.DataFrame,
     published: Sequence[str],
 ) -> list[str]:
-    """What the table says of one market."""
+    """Return the table's row of one market."""
     truth, forecasts = found.truth, found.forecasts["memattn"]
     values = frame["y"].to_numpy()
     start = len(values) - truth.size
@@ -109,7 +109,7 @@ def row(
 
 
 def forced(layers: int | tuple[int, ...]) -> Any:
-    """A context in which validation chooses this kind of network, and all covariates."""
+    """Return a context in which validation chooses this kind of network, and all covariates."""
 
     def choose(panel: Panel, settings: Settings, rows: int, train: Train) -> Settings:
         chosen = {"layers": Setting(layers, "forced"), "left_out": Setting((), "forced")}
@@ -119,7 +119,7 @@ def forced(layers: int | tuple[int, ...]) -> Any:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Each kind of network by itself, on validation: MAE of the mean of its members."""
+    """Print the validation MAE of each kind of network alone, for the mean of its members."""
     from bench import price_mlp
 
     asked = {"members": options.members, "seed": options.seed, "intervals": False}
@@ -146,13 +146,13 @@ def compare(options: argparse.Namespace) -> None:
 
 
 def run(options: argparse.Namespace) -> None:
-    """All markets, and the table of them."""
+    """Measure all markets, and print their table."""
     if options.candidates:
         compare(options)
         return
     days = VALIDATION_DAYS if options.validate else TEST_DAYS
     asked: dict[str, Any] = {"members": options.members, "seed": options.seed}
-    published = () if options.validate else tuple(PUBLISHED)  # which are of the test
+    published = () if options.validate else tuple(PUBLISHED)  # they are for the test
     header = ["market", "MAE", "a week before", "DM, p", *published]
     if options.intervals:
         asked |= {"loss": "quantile", "level": options.level}
@@ -167,11 +167,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = argparse.ArgumentParser("python -m bench.prices", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("files", type=Path, nargs="+", help="NP.csv and so on")
-    parse.add_argument("--validate", action="store_true", help="do not look at the test part")
+    parse.add_argument("--validate", action="store_true", help="do not read the test part")
     parse.add_argument("--candidates", action="store_true", help="compare kinds of networks")
     parse.add_argument("--members", type=int, default=5)
     parse.add_argument("--seed", type=int, default=0)
@@ -179,7 +179,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("--level", type=float, nargs="+", default=[80, 95])
     options = parse.parse_args(arguments)
     if options.candidates and not options.validate:
-        parse.error("--candidates: kinds are compared on validation: add --validate")
+        parse.error("--candidates compares networks on validation; add --validate")
     return exit_code(lambda: run(options))
 
 

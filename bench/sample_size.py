@@ -1,11 +1,11 @@
-"""How many values a fit has to train on: the accuracy of samples of several sizes.
+"""The number of values that a fit needs: the accuracy of training samples of several sizes.
 
     python -m bench.sample_size                  M3, validation part: requirements/forecasting.txt
-    python -m bench.sample_size --generated N    N monthly series drawn at random, or 200,000
+    python -m bench.sample_size --generated N    N monthly series drawn at random (200,000)
 
-Each fit trains on a sample of so many values, drawn by `memattn.forecast.data.series_sample`, and
-forecasts all series: sMAPE, the mean of several seeds. Networks learn from these series alone
-(`prior=None`).
+Each fit trains on a sample of this many values, drawn by `memattn.forecast.data.series_sample`, and
+forecasts all series; the result is sMAPE, the mean over several seeds. Networks are trained on
+these series alone (`prior=None`).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from memattn.forecast.data import series_sample
 from memattn.forecast.data.series_sample import Budget
 
 MONTHS = Family(12, 48, 160)
-AT_ONCE = 10_000  # series that are generated together
+AT_ONCE = 10_000  # series generated together
 SIZES = (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000)
 
 
 def long_table(histories: Sequence[Array]) -> pl.DataFrame:
-    """Numbered rows of series that are numbered, too."""
+    """Return a table of numbered series with numbered rows."""
     lengths = np.array([len(one) for one in histories])
     ends = np.cumsum(lengths)
     rows = np.arange(ends[-1]) - np.repeat(ends - lengths, lengths)
@@ -41,13 +41,13 @@ def long_table(histories: Sequence[Array]) -> pl.DataFrame:
 
 
 def m3_series(frequency: m3.Frequency) -> tuple[list[Array], Array]:
-    """The histories of M3's series of one frequency, and what followed."""
+    """Return the histories of M3's series of one frequency, and the values after them."""
     found = m3.load(frequency, validate=True)
     return np.split(found.values, found.offsets[1:-1]), found.truth
 
 
 def generated(count: int, horizon: int) -> tuple[list[Array], Array]:
-    """So many series, less their last values, and these."""
+    """Return `count` series without their last values, and these values."""
     series: list[Array] = []
     for seed in range(-(-count // AT_ONCE) + count // 20_000 + 1):
         if len(series) < count:
@@ -59,7 +59,7 @@ def generated(count: int, horizon: int) -> tuple[list[Array], Array]:
 def measure(
     histories: list[Array], truth: Array, season: int, sizes: Sequence[int], seeds: int
 ) -> Iterator[list[str]]:
-    """A row for each size: values, series, seconds of fit, sMAPE and its deviation over seeds."""
+    """Yield a row per size: values, series, seconds of fit, sMAPE and its deviation over seeds."""
     rows = long_table(histories)
     total = len(rows)
     horizon = truth.shape[1]
@@ -86,7 +86,7 @@ def measure(
 
 
 def smape_of(found: Array, truth: Array) -> float:
-    """M3's measure, of values that may be 0."""
+    """Return M3's measure for values that may be 0."""
     if (truth > 0).all():
         return m3.smape(found, truth)
     size = np.abs(found) + np.abs(truth)
@@ -94,7 +94,7 @@ def smape_of(found: Array, truth: Array) -> float:
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure what the command line requests."""
     parse = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parse.add_argument("--generated", type=int, nargs="?", const=200_000)
     parse.add_argument("--seeds", type=int, default=3)

@@ -1,6 +1,6 @@
-"""What many series cost, in time and memory; each measurement is a process of its own.
+"""The time and memory for many series; each measurement runs in its own process.
 
-python -m bench.scaling --update                 a row each for 50,000 fitted series
+python -m bench.scaling --update                 an update of 50,000 fitted series by a row each
 python -m bench.scaling --folder                 a million series of 100 rows in 40 files
 python -m bench.scaling --folder --layout time   the same, each file with rows of all of them
 python -m bench.scaling --folder --kind csv      the same in CSV files
@@ -29,13 +29,13 @@ from memattn.forecast import Forecaster
 
 UPDATED, ROWS, ROUNDS = 50_000, 60, 7
 HORIZON, LEVEL = 12, 80
-EVERY = 0.02  # seconds from one look at memory to the next
+EVERY = 0.02  # seconds between two samples of the memory
 COUNTS = (1_000, 10_000, 100_000, 1_000_000)
-LENGTHS = (50, 100, 200, 400)  # of 100,000 series
+LENGTHS = (50, 100, 200, 400)  # rows of each of 100,000 series
 
 
 def update() -> None:
-    """The time of an update, the median of some."""
+    """Print the median time of several updates."""
     series, rows = np.arange(UPDATED), ROWS + ROUNDS
     y = values(series, rows)
     ids = np.array([f"store-{one:09d}" for one in series.tolist()])
@@ -64,7 +64,7 @@ def update() -> None:
 
 
 def one(folder: str, out: str, memory: str | None, threads: int) -> None:
-    """Fits and forecasts a folder, and prints what that took; without memory all at once."""
+    """Fit and forecast a folder, and print the cost; without `memory`, all at once."""
     memattn.set_num_threads(threads)
     begin, cpu = time.perf_counter(), time.process_time()
     forecaster = Forecaster(HORIZON)
@@ -83,7 +83,7 @@ def one(folder: str, out: str, memory: str | None, threads: int) -> None:
 
 
 def measured(folder: Path, out: Path, memory: str | None, threads: int) -> dict[str, float]:
-    """What `one` took, and the most memory of the process and its children, in MiB."""
+    """Return the results of `one`, and the peak memory of the process and its children in MiB."""
     words = [sys.executable, "-m", "bench.scaling", "--one", str(folder), str(out)]
     words += ["--threads", str(threads), *(["--memory", memory] if memory else [])]
     peak = 0
@@ -133,7 +133,7 @@ HEAD = "fit (s) | predict and write (s) | together (s) | processor (s) | peak me
 
 
 def folder(count: int, files: int, layout: str, kind: str, memory: str, check: bool) -> None:
-    """One folder of so many series of 100 rows, and whether the bits are those of one table."""
+    """Measure a folder of series of 100 rows; with `check`, compare the bits with one table's."""
     with temporary() as name:
         source = many_series(Path(name) / "in", count, 100, files, layout, kind)
         out = Path(name) / "out.parquet"
@@ -150,7 +150,7 @@ def folder(count: int, files: int, layout: str, kind: str, memory: str, check: b
 
 
 def growth(millions: Sequence[float], seconds: Sequence[float]) -> str:
-    """The line that processor time follows, by least squares, and the largest distance from it."""
+    """Return the least-squares line of processor time, and the largest distance from it."""
     slope, start = np.polyfit(millions, seconds, 1)
     off = np.abs(np.polyval([slope, start], millions) - np.asarray(seconds)).max()
     line = f"{start:.1f} s and {slope:.3f} s for a million rows"
@@ -158,7 +158,7 @@ def growth(millions: Sequence[float], seconds: Sequence[float]) -> str:
 
 
 def tables() -> None:
-    """Time and memory against series, rows and threads."""
+    """Print time and memory against series, rows and threads."""
     threads = len(os.sched_getaffinity(0))
     millions, seconds = [], []
     print(f"| series, rows, threads | {HEAD}\n|---|---|---|---|---|---|")

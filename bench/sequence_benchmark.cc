@@ -1,5 +1,6 @@
-// Times forward, backward and a training step of CrossAttention and HierarchicalAttention on the
-// route that the rule takes ("auto") and on each of the seven, in float32. Part of layer_benchmark.
+// Times forward, backward and a training step of CrossAttention and HierarchicalAttention in
+// float32, on the route that the rule chooses ("auto") and on each of the seven. Part of
+// layer_benchmark.
 #include <benchmark/benchmark.h>
 
 #include <array>
@@ -30,7 +31,7 @@ constexpr Shape kCrossShapes[] = {
     {"xtft", 32, 10, 10, 4, 64, 32, 4},      {"last_queries", 32, 1, 24, 32, 32, 32, 4},
     {"day", 32, 24, 24, 32, 32, 32, 4},
 };
-// Source 1 and 2 of these are the short-term and the long-term input, both of steps1 steps.
+// Here source 1 and 2 are the short-term and the long-term input, both with steps1 steps.
 constexpr Shape kHierarchicalShapes[] = {
     {"xtft", 32, 10, 10, 4, 2, 32, 4},
     {"docs", 32, 10, 10, 64, 64, 64, 4},
@@ -39,7 +40,7 @@ constexpr std::array kRouteNames = {
     "auto",        "as_written",         "left_read",       "right_read",
     "right_value", "right_value_dense2", "left_read_dense", "left_read_dense1"};
 
-// Standard normal values.
+// Returns standard normal values.
 std::vector<float> draw(std::int64_t count, unsigned seed) {
   std::mt19937 random(seed);
   std::normal_distribution<float> normal;

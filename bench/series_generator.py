@@ -1,17 +1,17 @@
-"""Series drawn at random, of the kinds that people forecast: what the prior learns from first.
+"""Random series of the kinds that people forecast, on which the prior is first trained.
 
 Three sources, all repeatable from a seed:
 
 - structure: a level that drifts, cycles, a trend that bends, breaks or is damped, seasons that are
-  fixed or change, calendar effects, errors that remember, have heavy tails or grow with the level,
-  outliers, counts and intermittent demand; of hours also patterns that repeat closely, days that
-  differ in size, and clocks that lose or repeat rows;
-- kernels: draws of Gaussian processes whose kernels are sums and products of a few, as KernelSynth
-  of Chronos (Ansari et al. 2024) has them;
-- mixtures: convex combinations of up to three scaled series, as its TSMixup.
+  fixed or change, calendar effects, errors that are autocorrelated, have heavy tails or grow with
+  the level, outliers, counts and intermittent demand; for hours also patterns that repeat closely,
+  days that differ in size, and clocks that lose or repeat rows;
+- kernels: draws of Gaussian processes whose kernels are sums and products of a few, as in
+  KernelSynth of Chronos (Ansari et al. 2024);
+- mixtures: convex combinations of up to three scaled series, as in its TSMixup.
 
-How strong each part is, is drawn for each series, mostly over orders of magnitude: what there is to
-learn from a window is how much of its movement lasts.
+The strength of each part is drawn for each series, mostly over orders of magnitude: what a network
+can learn from a window is how much of its movement lasts.
 """
 
 from __future__ import annotations
@@ -30,30 +30,30 @@ SUBPERIODS = {
     7: (7, 365.25),
     5: (5, 260),
     52: (52.18,),
-}  # of a season, where not (s,)
-YEAR_ROWS = {1: 1, 4: 4, 5: 260, 7: 365.25, 12: 12, 24: 8766, 52: 52.18}  # rows that a year has
-HOURS = 24  # of a day: the season of hourly series
-STRAIGHT = 0.08  # the share of series that grow without a doubt
-ROUGHEST = 0.35  # mean |change| of the logs
+}  # the periods of a season, if not (s,)
+YEAR_ROWS = {1: 1, 4: 4, 5: 260, 7: 365.25, 12: 12, 24: 8766, 52: 52.18}  # rows in a year
+HOURS = 24  # in a day: the season of hourly series
+STRAIGHT = 0.08  # the share of series that grow almost without noise
+ROUGHEST = 0.35  # the limit of the mean |change| of the logs
 LOST = 120  # rows that a clock may lose
-HOURLY = 200.0, 2.0  # the largest season of a day, in units of the noise and of logs
+HOURLY = 200.0, 2.0  # the largest daily season, in units of the noise and of logs
 KERNELS = 200  # rows of a Gaussian process at most: the Cholesky factor costs rows^3
 
 
 @dataclass(frozen=True)
 class Family:
-    """What series of one season look like.
+    """The properties of series of one season.
 
     Attributes
     ----------
     season : int
-        Rows after which they may repeat; 1: never.
+        Rows after which series may repeat; 1: never.
     shortest, longest : int
-        Rows.
+        The range of the number of rows.
     yearly : bool
-        Whether a row is a year; else, with season 1, rows of any kind.
+        Whether a row is a year; otherwise, with season 1, rows of any frequency.
     walks : float
-        The share of random walks, as prices and rates are, that have neither trend nor season.
+        The share of random walks without trend and season, such as prices and rates.
     """
 
     season: int
@@ -64,39 +64,39 @@ class Family:
 
     @property
     def periods(self) -> tuple[float, ...]:
-        """Of all its seasons, in rows."""
+        """Return all its seasons, in rows."""
         if self.season == 1:
             return ()
         return SUBPERIODS.get(self.season, (self.season,))
 
     @property
     def year(self) -> float:
-        """The rows in which growth of a few percent is usual."""
+        """Return the number of rows in which growth of a few percent is usual."""
         return 20.0 if self.season == 1 and not self.yearly else YEAR_ROWS[self.season]
 
 
 def generate(family: Family, count: int, rng: Generator, kernel_share: float = 0.2) -> list[Array]:
-    """Series of a family, each of a random length: so many, less those that are too rough."""
+    """Return up to `count` series of a family with random lengths, leaving out rough ones."""
     by_kernel = int(kernel_share * count)
     found = structural(family, count - by_kernel, rng) + kernels(family, by_kernel, rng)
-    # Errors of rough series count most in logs: what nobody can forecast would rule the training.
-    # Those of hours count in units of what changes from day to day.
+    # In logs, errors of rough series count most, so unpredictable series would dominate the
+    # training. Errors of hourly series count in units of the change from day to day.
     kept = [one for one in found if family.season == HOURS or roughness(one) < ROUGHEST]
     return [kept[k] for k in rng.permutation(len(kept))]
 
 
 def between(rng: Generator, low: float, high: float, count: int) -> Array:
-    """Numbers (count, 1) that are uniform in their logarithm."""
+    """Return numbers (count, 1) whose logarithms are uniform."""
     return np.exp(rng.uniform(np.log(low), np.log(high), (count, 1)))
 
 
 def chance(rng: Generator, share: float, count: int) -> npt.NDArray[np.bool_]:
-    """Which of `count` (count, 1): each with this probability."""
+    """Return a random mask (count, 1), true with this probability."""
     return rng.random((count, 1)) < share
 
 
 def structural(family: Family, count: int, rng: Generator) -> list[Array]:
-    """Series made of level, trend, seasons, errors, and what disturbs them."""
+    """Return series composed of level, trend, seasons, errors, and disturbances."""
     rows = family.longest + (LOST if family.season == HOURS else 0)
     noise = between(rng, 0.004, 0.4, count)
     path = _seasons(rng, noise, family, count, rows) + _errors(rng, noise, count, rows)
@@ -123,7 +123,7 @@ def _cut(row: Array, length: int, rng: Generator) -> Array:
 
 
 def _filtered(shocks: Array, memory: Array) -> Array:
-    """x[t] = memory * x[t - 1] + shocks[t] of each row; memory is (count, 1)."""
+    """Return x[t] = memory * x[t - 1] + shocks[t] for each row; memory is (count, 1)."""
     found = np.empty_like(shocks)
     found[:, 0] = shocks[:, 0]
     for t in range(1, shocks.shape[1]):
@@ -132,22 +132,22 @@ def _filtered(shocks: Array, memory: Array) -> Array:
 
 
 def _level(rng: Generator, noise: Array, family: Family, count: int, rows: int) -> Array:
-    """A level that drifts or returns to a mean, and a trend that lasts, bends or is damped."""
+    """Return a level that drifts or reverts to a mean, plus a lasting, bending or damped trend."""
     drift = noise * between(rng, 0.02, 4.0, count) * ~chance(rng, 0.2, count)
-    # What happens in a year happens in more rows of a finer series.
+    # The changes of a year are spread over more rows in a finer series.
     fine = min(1.0, (12.0 / family.year) ** 0.25)
     shocks = drift * fine * rng.standard_normal((count, rows))
     returning = chance(rng, 0.25, count)
     memory = np.where(returning, 1 - between(rng, 0.02, 0.6, count), 1.0)
     level = _filtered(shocks, memory)
-    # The slope: growth of some percent a year, which itself changes.
+    # The slope: growth of a few percent a year, which itself changes.
     yearly = rng.standard_t(4, (count, 1)) * 0.03 + 0.01
     slope = np.where(chance(rng, 0.3, count) | returning, 0.0, yearly / family.year)
     bend = drift * fine * between(rng, 0.01, 0.5, count) * chance(rng, 0.2, count)
     damping = np.where(chance(rng, 0.5, count), 1.0, 1 - between(rng, 0.02, 0.3, count))
     changes = bend * rng.standard_normal((count, rows))
     changes[:, :1] += slope
-    # A slope that is damped needs new impulses, else it is over before the series is seen.
+    # A damped slope needs new impulses, or it would vanish before the series begins.
     slopes = _filtered(changes, damping) + slope * (damping < 1)
     limit = 0.3 * np.abs(noise) + 0.2 / family.year
     trend = np.cumsum(np.clip(slopes, -limit, limit), axis=1)
@@ -155,11 +155,11 @@ def _level(rng: Generator, noise: Array, family: Family, count: int, rows: int) 
 
 
 def _cycles(rng: Generator, noise: Array, family: Family, count: int, rows: int) -> Array:
-    """Ups and downs of no fixed period: a fall is followed by a rise, which no one can date."""
+    """Return cycles without a fixed period: falls and rises whose dates cannot be predicted."""
     period = min(family.year, 24.0) * between(rng, 0.7, 8.0, count)
     radius = 1 - between(rng, 0.5, 4.0, count) / period
     first, second = 2 * radius * np.cos(2 * np.pi / period), -(radius**2)
-    begin = 100  # rows until it has forgotten how it began
+    begin = 100  # rows of burn-in
     found = rng.standard_normal((count, rows + begin))
     for t in range(2, rows + begin):
         found[:, t] += first[:, 0] * found[:, t - 1] + second[:, 0] * found[:, t - 2]
@@ -169,7 +169,7 @@ def _cycles(rng: Generator, noise: Array, family: Family, count: int, rows: int)
 
 
 def _straight(rng: Generator, family: Family, count: int, rows: int) -> Array:
-    """Growth that nobody doubts: a line, or an exponential where values are multiplicative."""
+    """Return clear growth: a line, or an exponential for multiplicative values."""
     slope = between(rng, 2e-4, 0.08, count) * rng.choice([-1.0, 1.0], (count, 1))
     damping = np.where(chance(rng, 0.8, count), 1.0, 1 - between(rng, 0.005, 0.1, count))
     steps = slope * damping ** np.arange(rows)
@@ -181,7 +181,7 @@ def _straight(rng: Generator, family: Family, count: int, rows: int) -> Array:
 
 
 def _pattern(rng: Generator, period: float, count: int, rows: int) -> Array:
-    """What repeats after `period` rows, in units of its own deviation."""
+    """Return a pattern that repeats after `period` rows, in units of its own deviation."""
     harmonics = max(1, min(int(period // 2), 12))
     shape = rng.uniform(0.0, 2.0, (count, 1))
     order = np.arange(1, harmonics + 1)
@@ -190,7 +190,7 @@ def _pattern(rng: Generator, period: float, count: int, rows: int) -> Array:
     waves = sizes[0] @ np.cos(phase) + sizes[1] @ np.sin(phase)
     whole = round(period)
     each = rng.standard_normal((count, whole))
-    # Some patterns are a few high or low rows (a December, a weekend), and nothing else.
+    # Some patterns consist of only a few high or low rows (a December, a weekend).
     rare = rng.random((count, whole)) < rng.uniform(0.05, 0.5, (count, 1))
     peaks = np.where(rare, np.abs(each) * rng.choice([-1.0, 1.0], (count, 1)), 0.0)
     dummies = np.where(chance(rng, 0.5, count), each, peaks)
@@ -208,7 +208,7 @@ def _seasons(rng: Generator, noise: Array, family: Family, count: int, rows: int
         size = noise * between(rng, 0.1, most, count)
         size = np.minimum(size, cap) * (~chance(rng, 0.3, count) if place else 1.0)
         first, second = (_pattern(rng, period, count, rows) for _ in range(2))
-        # One pattern turns into another, fast or slowly; its size may change, too.
+        # One pattern turns into another, fast or slowly, and its size may change.
         turns = max(1.0, rows / family.season / 6)
         speed = np.where(chance(rng, 0.4, count), 0.0, between(rng, 0.02, turns, count))
         angle = speed * np.arange(rows) / max(rows, 1) * np.pi / 2
@@ -225,7 +225,7 @@ def _seasons(rng: Generator, noise: Array, family: Family, count: int, rows: int
 
 
 def _days_differ(rng: Generator, count: int, rows: int) -> Array:
-    """Factors of each day's season (count, rows); a day is like the day before."""
+    """Return factors of each day's season (count, rows); consecutive days have similar factors."""
     days = rows // HOURS + 3
     memory = rng.uniform(0.0, 0.9, (count, 1))
     found = _filtered(rng.standard_normal((count, days)), memory) * np.sqrt(1 - memory**2)
@@ -241,7 +241,7 @@ def _days_differ(rng: Generator, count: int, rows: int) -> Array:
 
 
 def _on_another_clock(rng: Generator, values: Array, count: int, rows: int) -> Array:
-    """Values (count, rows) of which some rows are lost or repeated, or not quite an hour apart."""
+    """Return values (count, rows) with rows lost, repeated, or not exactly an hour apart."""
     step = np.ones((count, rows))
     rate = between(rng, 0.5, 20.0, count) / rows * chance(rng, 0.12, count)
     moved = rng.random((count, rows)) < rate
@@ -255,7 +255,7 @@ def _on_another_clock(rng: Generator, values: Array, count: int, rows: int) -> A
 
 
 def _working_days(rng: Generator, noise: Array, count: int, rows: int, day: int) -> Array:
-    """Days off have a pattern of their own."""
+    """Return a separate pattern for days off."""
     place = np.arange(rows) // day + rng.integers(0, 7, (count, 1))
     off = place % 7 < rng.integers(1, 3, (count, 1))
     size = noise * between(rng, 0.3, 12.0, count) * chance(rng, 0.5, count)
@@ -263,7 +263,7 @@ def _working_days(rng: Generator, noise: Array, count: int, rows: int, day: int)
 
 
 def _trading_days(rng: Generator, noise: Array, count: int, rows: int) -> Array:
-    """Months have four or five of each day of the week, and Easter in March or in April."""
+    """Return the effects of the number of each weekday in a month, and of the date of Easter."""
     size = noise * between(rng, 0.1, 2.0, count) * chance(rng, 0.25, count)
     five = rng.random((count, rows)) < 0.43
     easter = (np.arange(rows) + rng.integers(0, 12, (count, 1))) % 12
@@ -273,7 +273,7 @@ def _trading_days(rng: Generator, noise: Array, count: int, rows: int) -> Array:
 
 
 def _errors(rng: Generator, noise: Array, count: int, rows: int) -> Array:
-    """White, remembering, heavy-tailed, or of a size that changes."""
+    """Return errors: white, autocorrelated, heavy-tailed, or with a changing size."""
     shocks = rng.standard_normal((count, rows))
     heavy = rng.standard_t(3, (count, rows)) / np.sqrt(3)
     shocks = np.where(chance(rng, 0.2, count), heavy, shocks)
@@ -288,7 +288,7 @@ def _errors(rng: Generator, noise: Array, count: int, rows: int) -> Array:
 
 
 def _breaks(rng: Generator, noise: Array, family: Family, count: int, rows: int) -> Array:
-    """Shifts of the level for good, and for a while."""
+    """Return permanent and temporary shifts of the level."""
     rate = between(rng, 0.2, 3.0, count) / rows * chance(rng, 0.3, count)
     size = noise * between(rng, 1.0, 8.0, count)
     shifts = (rng.random((count, rows)) < rate) * rng.standard_normal((count, rows)) * size
@@ -297,7 +297,7 @@ def _breaks(rng: Generator, noise: Array, family: Family, count: int, rows: int)
 
 
 def _as_observed(rng: Generator, path: Array, count: int, rows: int) -> Array:
-    """Values of the path: multiplicative, additive, counts, or demand now and then."""
+    """Return observations of the path: multiplicative, additive, counts, or intermittent demand."""
     path = np.clip(path, -12, 12)
     scale = between(rng, 1.0, 1e5, count)
     values = scale * np.exp(path)
@@ -305,7 +305,7 @@ def _as_observed(rng: Generator, path: Array, count: int, rows: int) -> Array:
     below = additive.min(axis=1, keepdims=True) <= 0
     signed = scale * path
     values = np.where(chance(rng, 0.35, count), np.where(below, signed, additive), values)
-    # Counts: of a negative binomial law, which is Poisson's where dispersion is large.
+    # Counts follow a negative binomial distribution, which is Poisson's for a large dispersion.
     mean = between(rng, 0.3, 200.0, count) * np.exp(np.clip(path, -4, 4))
     shape = between(rng, 0.5, 200.0, count)
     rate = mean * rng.gamma(np.broadcast_to(shape, path.shape)) / shape
@@ -318,7 +318,7 @@ def _as_observed(rng: Generator, path: Array, count: int, rows: int) -> Array:
 
 
 def kernels(family: Family, count: int, rng: Generator) -> list[Array]:
-    """Draws of Gaussian processes with composed kernels."""
+    """Return draws of Gaussian processes with composed kernels."""
     rows = min(family.longest, KERNELS)
     time = np.arange(rows, dtype=float)
     gap = np.abs(time[:, None] - time)
@@ -329,7 +329,7 @@ def kernels(family: Family, count: int, rng: Generator) -> list[Array]:
             other = _kernel(family, rng, gap, time)
             total = total + other if rng.random() < 0.6 else total * other
         total /= np.diag(total).mean() + 1e-12
-        # 1e-6: of sums of smooth kernels alone there is no factor in floating point.
+        # 1e-6: sums of smooth kernels alone have no Cholesky factor in floating point.
         draw = np.linalg.cholesky(total + 1e-6 * np.eye(rows)) @ rng.standard_normal(rows)
         path = draw * np.exp(rng.uniform(np.log(0.03), np.log(0.8)))
         scale = np.exp(rng.uniform(0, 11))
@@ -360,14 +360,14 @@ def _kernel(family: Family, rng: Generator, gap: Array, time: Array) -> Array:
 
 
 def roughness(series: Array) -> float:
-    """The mean |change| of the logs of a positive series, else 0."""
+    """Return the mean |change| of the logs of a positive series, else 0."""
     if not (series > 0).all() or len(series) < 2:
         return 0.0
     return float(np.abs(np.diff(np.log(series))).mean())
 
 
 def mixtures(series: Sequence[Array], count: int, rng: Generator) -> list[Array]:
-    """Convex combinations of up to three series, each scaled to a mean size of 1."""
+    """Return convex combinations of up to three series, each scaled to a mean size of 1."""
     scaled = [one / size for one in series if (size := np.abs(one).mean()) > 0]
     if not scaled:
         return []

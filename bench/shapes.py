@@ -1,4 +1,4 @@
-"""The shapes that are measured, and what is counted at each."""
+"""The shapes that are measured, and the operations counted at each."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of one layer and its input: B batch, T steps, U units, S memory_size, H num_heads."""
+    """The sizes of a layer and its input: B batch, T steps, U units, S memory_size, H num_heads."""
 
     name: str
     batch: int
@@ -19,31 +19,31 @@ class Shape:
 
     @property
     def axes(self) -> dict[str, int]:
-        """Its sizes by their symbols."""
+        """Return its sizes by symbol."""
         return dict(zip("BTUSH", self.sizes, strict=True))
 
     @property
     def tokens(self) -> int:
-        """N = B·T."""
+        """Return N = B·T."""
         return self.batch * self.steps
 
     @property
     def flops(self) -> int:
-        """4·N·U·H·S: those of the two products of the folded form, the softmax left out."""
+        """Return 4·N·U·H·S, the flops of the folded form's two products without the softmax."""
         return 4 * self.tokens * self.units * self.num_heads * self.memory_size
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int]:
-        """(B, T, U, S, H)."""
+        """Return (B, T, U, S, H)."""
         return (self.batch, self.steps, self.units, self.memory_size, self.num_heads)
 
 
 @dataclass(frozen=True)
 class PairShape:
-    """Sizes of a layer of two inputs: T1 and T2 steps and F1 and F2 widths of the inputs."""
+    """The sizes of a layer of two inputs: T1 and T2 steps and F1 and F2 widths of the inputs."""
 
     name: str
-    layer: str  # "cross", or "hierarchical", where steps2 is steps1
+    layer: str  # "cross", or "hierarchical" with steps2 equal to steps1
     batch: int
     steps1: int
     steps2: int
@@ -54,18 +54,18 @@ class PairShape:
 
     @property
     def sizes(self) -> tuple[int, int, int, int, int, int, int]:
-        """(B, T1, T2, F1, F2, U, H)."""
+        """Return (B, T1, T2, F1, F2, U, H)."""
         widths = (self.width1, self.width2)
         return (self.batch, self.steps1, self.steps2, *widths, self.units, self.num_heads)
 
     @property
     def axes(self) -> dict[str, int]:
-        """Its sizes by their symbols."""
+        """Return its sizes by symbol."""
         return dict(zip(("B", "T1", "T2", "F1", "F2", "U", "H"), self.sizes, strict=True))
 
     def routes(self, task: str) -> list[str]:
-        """The cheapest route of each attention, by the library's rule."""
-        from memattn.layer_options import PairSizes  # not where only peers are installed
+        """Return the cheapest route of each attention, by the library's rule."""
+        from memattn.layer_options import PairSizes  # environments of peers lack it
 
         heads = (self.num_heads, self.units, self.units)
         cross = self.layer == "cross"
@@ -108,8 +108,8 @@ AnyShape = Shape | PairShape
 SHAPES: dict[str, AnyShape] = {**MEMORY_SHAPES, **PAIR_SHAPES}
 LAYERS = ("memory", "cross", "hierarchical")
 
-# A training step is forward and backward with the gradients of the inputs and of all weights. One
-# token is not what anybody trains on.
+# A training step is forward and backward with the gradients of the inputs and of all weights.
+# Nobody trains on one token.
 TASKS = {
     "forward": tuple(SHAPES),
     "step": tuple(name for name in SHAPES if name != "token"),

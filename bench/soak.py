@@ -1,13 +1,13 @@
-"""Uses memattn from eight threads for minutes, and looks whether anything grows or goes wrong.
+"""Uses memattn from eight threads for minutes, and checks that nothing grows or goes wrong.
 
     python -m bench.soak [--minutes 10] [--every 30]
 
 Two threads train layers, two save and load layers, one fits, saves and loads forecasters, one
-forecasts, and two ask an HTTP server on the loopback, which answers with a layer that they share.
-Each result is compared, bit by bit, with the one computed before the start. For each row of the
-table the threads pause, so that memory, descriptors and threads are those of an idle process. Ends
-with status 1 if a result was wrong, if memory ends over 1 % above its value after a fifth of the
-time, or if the numbers of descriptors and threads have changed since then.
+forecasts, and two send requests to an HTTP server on the loopback, which answers with a layer that
+they share. Each result is compared, bit by bit, with the one computed at the start. For each row of
+the table the threads pause, so that memory, descriptors and threads are those of an idle process.
+Exits with status 1 if a result was wrong, if memory ends more than 1 % above its value after a
+fifth of the time, or if the numbers of descriptors and threads have changed since then.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ import memattn
 from memattn import Adam, MemoryAugmentedAttention
 from memattn.forecast import Forecaster
 
-Task = Callable[[], bool]  # one piece of work; whether its result was right
+Task = Callable[[], bool]  # one piece of work, which returns whether it was right
 
-WARM_UP = 0.2  # of the time: two minutes of ten
+WARM_UP = 0.2  # share of the time: two minutes of ten
 MAX_GROWTH = 0.01
-PAUSE = 60.0  # seconds in which every thread ends the piece of work that it has begun
+PAUSE = 60.0  # seconds for every thread to end its piece of work
 
 
 # --- The work ---------------------------------------------------------------------------------
@@ -90,13 +90,13 @@ def forecasts(forecaster: Forecaster) -> np.ndarray:
 
 
 def fitted_and_loaded(frame: pd.DataFrame, path: Path) -> np.ndarray:
-    """Return what a forecaster forecasts that was fitted, written to `path` and read again."""
+    """Return the forecasts of a forecaster that was fitted, written to `path` and read again."""
     Forecaster(6, steps=20).fit(frame).save(path)
     return forecasts(Forecaster.load(path))
 
 
 class Server(ThreadingHTTPServer):
-    """Answers a POST of float32 numbers with those of a layer that all requests share."""
+    """Answers a POST of float32 numbers with the output of a layer that all requests share."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -130,7 +130,7 @@ def asked(server: Server, x: np.ndarray) -> np.ndarray:
 
 
 def equal_to_first(work: Callable[[], np.ndarray]) -> Task:
-    """Do the work once now; the task does it again and compares all bits."""
+    """Do the work once now; the task repeats it and compares all bits."""
     expected = work().tobytes()
     return lambda: work().tobytes() == expected
 
@@ -156,7 +156,7 @@ def tasks(folder: Path, server: Server) -> dict[str, Task]:
 
 
 class Workers:
-    """A thread for each task, which does it again and again, and can be paused."""
+    """A thread for each task, which repeats it and can be paused."""
 
     def __init__(self, work: dict[str, Task]) -> None:
         self.done = dict.fromkeys(work, 0)
@@ -175,12 +175,12 @@ class Workers:
         while self._may_go_on():
             try:
                 right = task()
-            except Exception as error:  # a thread that ends unnoticed would make the rest look well
+            except Exception as error:  # a thread must not end unnoticed
                 self.wrong.append(f"{name}: {type(error).__name__}: {error}")
                 continue
             self.done[name] += 1
             if not right:
-                self.wrong.append(f"{name}: other bits than at first")
+                self.wrong.append(f"{name}: other bits than the first time")
 
     def _may_go_on(self) -> bool:
         with self._changed:
@@ -217,10 +217,10 @@ class Workers:
 
 @dataclass(frozen=True)
 class Sample:
-    """What the process holds while its threads pause."""
+    """The resources of the process while its threads pause."""
 
     seconds: float
-    memory: int  # bytes that are resident
+    memory: int  # resident bytes
     descriptors: int
     threads: int
 
@@ -232,7 +232,7 @@ def status_of_process() -> dict[str, str]:
 
 
 def sample(begin: float, threads: int) -> Sample:
-    """Look at the process, once the server's threads for requests have ended."""
+    """Measure the process after the server's request threads have ended."""
     patience = time.monotonic() + 5
     while threading.active_count() > threads and time.monotonic() < patience:
         time.sleep(0.01)
@@ -247,7 +247,7 @@ def sample(begin: float, threads: int) -> Sample:
 
 
 def verdict(samples: Sequence[Sample], minutes: float, wrong: Sequence[str]) -> list[str]:
-    """Return what went wrong, in words."""
+    """Return the problems found, as text."""
     found = [f"{len(wrong)} pieces of work went wrong; the first: {wrong[0]}"] if wrong else []
     warm = next((s for s in samples if s.seconds >= WARM_UP * minutes * 60), None)
     last = samples[-1]
@@ -265,7 +265,7 @@ def verdict(samples: Sequence[Sample], minutes: float, wrong: Sequence[str]) -> 
 
 
 def soak(minutes: float, every: float) -> list[str]:
-    """Run for so many minutes with a row of the table every so many seconds; what went wrong."""
+    """Run for `minutes`, with a table row every `every` seconds; return the problems found."""
     samples: list[Sample] = []
     with tempfile.TemporaryDirectory() as folder, Server(new_layer(0)) as server:
         serving = threading.Thread(target=server.serve_forever, name="server")
@@ -299,7 +299,7 @@ def soak(minutes: float, every: float) -> list[str]:
 
 
 def main() -> int:
-    """Parse the command line and soak; 1 if something went wrong."""
+    """Parse the command line and soak; return 1 if something went wrong."""
     parser = argparse.ArgumentParser("python -m bench.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--every", type=float, default=30.0, help="seconds between rows")

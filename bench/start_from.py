@@ -1,13 +1,13 @@
-"""How long a training that begins with the weights of another fit should be, and how fast.
+"""The best length and learning rate of a training that starts from the weights of an earlier fit.
 
-python -m bench.start_from      M3, validation part (requirements/forecasting.txt), and generated
+python -m bench.start_from      M3's validation set (requirements/forecasting.txt), and generated
 
-A forecaster is fitted to what was known earlier, then trained on with all that is known now
-(`fit(start_from=...)`) for several numbers of steps and learning rates. Its forecasts are measured
-beside those of a new fit and those of the earlier weights without training: sMAPE of the horizon
-that follows, the mean of several seeds. Earlier are known: of all series all but the last horizon
-("grown"), or half of the series ("others": all are trained on and forecast afterwards). M3's test
-values are left out.
+A forecaster is fitted to the values known earlier, then trained further on all values known now
+(`fit(start_from=...)`), for several numbers of steps and learning rates. Its forecasts are compared
+with those of a new fit and of the earlier weights without training, by the sMAPE of the next
+horizon, averaged over several seeds. The values known earlier are either all but the last horizon
+of all series ("grown"), or half of the series ("others": training and forecasts then use all). M3's
+test values are not used.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ STEPS = (30, 100, 300, 1000)
 RATES = (1e-4, 3e-4, 1e-3)
 GENERATED = 2_000  # series
 HEAD = ("series", "known before", "training", "steps", "rate", "time, s", "sMAPE", "deviation")
-Run = tuple[str, int, float]  # what it is, its steps and its learning rate
+Run = tuple[str, int, float]  # its name, steps and learning rate
 
 
 def measure(
     histories: Sequence[Array], known: Sequence[Array], truth: Array, season: int, seed: int
 ) -> Iterator[tuple[Run, float, float]]:
-    """Each training with its seconds and its sMAPE; `known` is what the first fit sees."""
+    """Yield each training with its seconds and sMAPE; `known` is the data of the first fit."""
     horizon = truth.shape[1]
     options: dict[str, Any] = {"freq": 1, "season": season, "intervals": False, "prior": None}
     before, rows = long_table(known), long_table(histories)
@@ -60,7 +60,7 @@ def measure(
 def rows_of(
     name: str, histories: list[Array], truth: Array, season: int, seeds: int
 ) -> Iterator[tuple[str, ...]]:
-    """The rows of the table for some series."""
+    """Yield the rows of the table for some series."""
     horizon = truth.shape[1]
     earlier = {
         "grown": [one[:-horizon] for one in histories],
@@ -79,7 +79,7 @@ def rows_of(
 
 
 def main() -> None:
-    """Measure what the command line asks for."""
+    """Measure what the command line requests."""
     parse = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -11,7 +11,7 @@ Rounds = Sequence[Mapping[str, float]]
 
 @dataclass(frozen=True)
 class Spread:
-    """The median of some values, their quartiles, and the least of them."""
+    """The median of some values, their quartiles, and their minimum."""
 
     median: float
     low: float
@@ -20,7 +20,7 @@ class Spread:
 
 
 def quantile(values: Sequence[float], share: float) -> float:
-    """The quantile, linear between neighbours."""
+    """Return the quantile, linear between neighbours."""
     ordered = sorted(values)
     if not ordered:
         raise ValueError("quantile: found no value, expected at least one")
@@ -31,27 +31,27 @@ def quantile(values: Sequence[float], share: float) -> float:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median, quartiles and minimum."""
+    """Return median, quartiles and minimum."""
     return Spread(
         quantile(values, 0.5), quantile(values, 0.25), quantile(values, 0.75), min(values)
     )
 
 
 def times(rounds: Rounds, key: str) -> list[float]:
-    """One contestant's times; rounds in which it failed are left out."""
+    """Return one contestant's times, without the rounds in which it failed."""
     return [one[key] for one in rounds if key in one]
 
 
 def ratio(rounds: Rounds, over: str, under: str) -> Spread:
-    """How many times longer `over` takes than `under`, round by round.
+    """Return how many times longer `over` takes than `under`, round by round.
 
-    A round is short, so what slows the machine down slows both: the ratio is steadier than either.
+    A round is short, so a slow machine slows both: the ratio is steadier than either time.
     """
     return spread([one[over] / one[under] for one in rounds if over in one and under in one])
 
 
 def fastest(rounds: Rounds, keys: Sequence[str]) -> str | None:
-    """The contestant with the least median; None when none was measured."""
+    """Return the contestant with the least median, or None if none was measured."""
     measured = {key: times(rounds, key) for key in keys}
     medians = {key: quantile(values, 0.5) for key, values in measured.items() if values}
     return min(medians, key=lambda key: medians[key]) if medians else None

@@ -1,4 +1,4 @@
-"""scripts/bench: installs the peers, measures everybody, and writes table, JSON and plots."""
+"""scripts/bench: installs the peers, measures all contestants, and writes table, JSON and plots."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BUILD = ROOT / "build" / "bench"
 
 
 def names_of(known: Sequence[str]) -> Callable[[str], list[str]]:
-    """A parser of comma-separated names, for argparse."""
+    """Return an argparse type for comma-separated names."""
 
     def parse(text: str) -> list[str]:
         names = [name for name in text.split(",") if name]
@@ -41,14 +41,14 @@ def names_of(known: Sequence[str]) -> Callable[[str], list[str]]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     default_core = max(os.sched_getaffinity(0))
     parse = argparse.ArgumentParser("scripts/bench", description=__doc__)
     parse.add_argument(
         "--peers",
         type=names_of(list(PEERS)),
         default=list(PEERS),
-        help=f"comma-separated, of {', '.join(PEERS)} (default: all); empty for memattn alone",
+        help=f"comma-separated, of {', '.join(PEERS)} (default: all); empty for only memattn",
     )
     parse.add_argument(
         "--shapes",
@@ -60,20 +60,20 @@ def parser() -> argparse.ArgumentParser:
         "--layers",
         type=names_of(LAYERS),
         default=list(LAYERS),
-        help=f"of {', '.join(LAYERS)}: whose shapes are measured",
+        help=f"of {', '.join(LAYERS)}: the layers to measure",
     )
     parse.add_argument(
         "--tasks", type=names_of(list(TASKS)), default=list(TASKS), help="of " + ", ".join(TASKS)
     )
-    parse.add_argument("--quick", action="store_true", help="3 rounds, for a look")
+    parse.add_argument("--quick", action="store_true", help="only 3 rounds")
     parse.add_argument(
         "--seconds",
         type=float,
         default=30.0,
-        help="of rounds for each shape and task (default: 30)",
+        help="of rounds per shape and task (default: 30)",
     )
     parse.add_argument(
-        "--core", type=int, default=default_core, help="to pin to (default: the last)"
+        "--core", type=int, default=default_core, help="core to pin to (default: the last)"
     )
     parse.add_argument(
         "--output", type=Path, default=ROOT / "bench" / "results", help="folder of the results"
@@ -82,7 +82,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 class Recipe:
-    """How each contestant's process is started."""
+    """How to start the process of each contestant."""
 
     def __init__(self, core: int, pythons: dict[str, Path]) -> None:
         self._core, self._pythons = core, pythons
@@ -90,10 +90,10 @@ class Recipe:
     def __call__(
         self, contestant: Contestant
     ) -> tuple[list[str | Path], list[int], dict[str, str]]:
-        """Command, cores and additional environment."""
+        """Return command, cores and additional environment."""
         environment = {
             "PYTHONPATH": str(ROOT),
-            # Kept, so that what the compilers made is there the next time.
+            # Kept, so that the next run finds the compilers' output.
             "TORCHINDUCTOR_CACHE_DIR": str(BUILD / "torchinductor"),
         }
         if contestant.peer == "memattn" and contestant.mode != "python":
@@ -108,7 +108,7 @@ class Recipe:
 
 
 def install_all(peers: Sequence[str], console: Console) -> tuple[dict[str, Path], dict[str, str]]:
-    """The interpreters of the peers, and why others are missing."""
+    """Return the interpreters of the peers, and the reasons why others are missing."""
     pythons, missing = {"memattn": Path(sys.executable)}, {}
     for peer in peers:
         with console.status(f"installing {PEERS[peer]}"):
@@ -121,7 +121,7 @@ def install_all(peers: Sequence[str], console: Console) -> tuple[dict[str, Path]
 
 
 def start_all(workers: Workers, peers: Sequence[str], console: Console) -> dict[str, str]:
-    """Start every peer once, so that one that cannot even start is reported, and once only."""
+    """Start every peer once, so that a peer that cannot start is reported exactly once."""
     failed = {}
     for peer in peers:
         with console.status(f"starting {PEERS[peer]}"):
@@ -134,7 +134,7 @@ def start_all(workers: Workers, peers: Sequence[str], console: Console) -> dict[
 
 
 def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
-    """Measure, and return what goes into the result file."""
+    """Measure, and return the content of the result file."""
     begin = time.time()
     pythons, missing = install_all(options.peers, console)
     cores = len(os.sched_getaffinity(0))
@@ -174,7 +174,7 @@ def run(options: argparse.Namespace, console: Console) -> dict[str, Any]:
 
 
 def command(arguments: Sequence[str]) -> str:
-    """The command to repeat a run with; where its results went is not a part of it."""
+    """Return the command that repeats a run, without the output folder."""
     kept = list(arguments)
     for place, argument in enumerate(arguments):
         if argument == "--output":
@@ -187,7 +187,7 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def main() -> int:
-    """The command; 130 when interrupted."""
+    """Run the command; return 130 if interrupted."""
     parse = parser()
     options = parse.parse_args()
     console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""Markdown tables from a result file: the summary, everybody's medians, and who is missing."""
+"""Markdown tables of a result file: the summary, all contestants' medians, and missing ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Result = dict[str, Any]
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table, first column to the left, the others to the right, and aligned as text, too."""
+    """Return a table, also aligned as text: first column to the left, the others to the right."""
     table = [list(header), *map(list, rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
 
@@ -34,7 +34,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def microseconds(ns: float) -> str:
-    """A time in µs with three digits that mean something."""
+    """Return a time in µs with three significant digits."""
     value = ns / 1e3
     digits = 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:,.{digits}f}"
@@ -45,7 +45,7 @@ def _factor(value: Spread) -> str:
 
 
 def share_of_peak(group: Group, key: str) -> Spread | None:
-    """The share of the FMA peak, counting 4·N·U·H·S, round by round."""
+    """Return the share of the FMA peak, counting 4·N·U·H·S, round by round."""
     peak = contestant(group, PEAK.key)
     if (
         "flops" not in group
@@ -61,13 +61,13 @@ def share_of_peak(group: Group, key: str) -> Spread | None:
 
 
 def contestant(group: Group, key: str) -> dict[str, Any] | None:
-    """A contestant of a group by its key."""
+    """Return a contestant of a group by its key."""
     found = (one for one in group["contestants"] if one["key"] == key)
     return next(found, None)
 
 
 def keys_of(group: Group, form: str, precision: str = "float32") -> list[str]:
-    """The contestants that were given this form, and multiply in this precision."""
+    """Return the contestants with this form and this precision of products."""
     return [
         one["key"]
         for one in group["contestants"]
@@ -80,7 +80,7 @@ PAIRS = ("cross", "hierarchical")
 
 
 def groups_of(result: Result, task: str, layers: Sequence[str] = MEMORY) -> list[Group]:
-    """The groups of a task and of these layers, in the order of the shapes."""
+    """Return the groups of a task and of these layers, in the order of the shapes."""
     return [
         group
         for group in result["groups"]
@@ -89,13 +89,13 @@ def groups_of(result: Result, task: str, layers: Sequence[str] = MEMORY) -> list
 
 
 def shape_name(group: Group) -> str:
-    """A group's shape for people."""
+    """Return the display name of a group's shape."""
     sizes = ", ".join(map(str, group["shape"].values()))
     return f"{group['name']} ({sizes})"
 
 
 def summary(result: Result, task: str, layers: Sequence[str] = MEMORY) -> str:
-    """One row a shape: memattn, the fastest peer of each form, and how many times faster it is."""
+    """Return a row per shape: memattn, the fastest peer of each form, and memattn's speed-up."""
     rows = []
     shares = task == "forward" and layers == MEMORY
     for group in groups_of(result, task, layers):
@@ -128,7 +128,7 @@ def summary(result: Result, task: str, layers: Sequence[str] = MEMORY) -> str:
 
 
 def everybody(result: Result, task: str, layers: Sequence[str] = MEMORY) -> str:
-    """One row a contestant, one column a shape: median, quartiles and minimum in µs."""
+    """Return a row per contestant and a column per shape: median, quartiles and minimum in µs."""
     groups = groups_of(result, task, layers)
     names = list(dict.fromkeys(one["key"] for group in groups for one in group["contestants"]))
     rows = []
@@ -159,12 +159,12 @@ def everybody(result: Result, task: str, layers: Sequence[str] = MEMORY) -> str:
 
 
 def _tolerance(precision: str) -> str:
-    """What results of a precision are held to."""
+    """Return the error allowed for results of a precision."""
     return f"{TOLERANCES[precision]:.0e}".replace("e-0", "e-")
 
 
 def half_summary(result: Result, layers: Sequence[str] = MEMORY) -> str:
-    """One row a shape: memattn in bfloat16, beside itself in float32 and peers as they choose."""
+    """Return a row per shape: memattn in bfloat16, in float32, and peers in their own precision."""
     rows = []
     for group in groups_of(result, "forward", layers):
         rounds = group["rounds_ns"]
@@ -195,7 +195,7 @@ def _median_and_spread(values: Sequence[float]) -> str:
 
 
 def troubles(result: Result) -> list[str]:
-    """Who is missing or failed, and why; a sentence each."""
+    """Return a sentence for each missing or failed contestant."""
     lines = [f"{PEERS[peer]} is missing: {reason}" for peer, reason in result["missing"].items()]
     lines += [
         f"{label(one['peer'], one['mode'])}, {FORMS[one['form']]}, failed at {group['name']}, "
@@ -208,7 +208,7 @@ def troubles(result: Result) -> list[str]:
 
 
 def peak_line(result: Result) -> str:
-    """The FMA peak over all groups; empty when it was not measured."""
+    """Return the FMA peak over all groups; empty if it was not measured."""
     found = [
         contestant(group, PEAK.key)["flops_per_call"] / value  # type: ignore[index]  # measured
         for group in result["groups"]
@@ -224,7 +224,7 @@ def peak_line(result: Result) -> str:
 
 
 def latency_lines(result: Result) -> list[str]:
-    """Percentiles of single calls at the token shape."""
+    """Return percentiles of single calls at the token shape."""
     return [
         f"{label(one['peer'], one['mode'])}, one token, call by call in µs: "
         + ", ".join(f"{name} {microseconds(ns)}" for name, ns in one["latency_ns"].items())
@@ -235,7 +235,7 @@ def latency_lines(result: Result) -> list[str]:
 
 
 def everything(result: Result) -> str:
-    """What scripts/bench prints at its end."""
+    """Return the final output of scripts/bench."""
     blocks = []
     for task, name in TASK_NAMES.items():
         for layers, of_them in ((MEMORY, ""), (PAIRS, " of layers of two inputs")):

@@ -1,15 +1,15 @@
-"""The memory layer on a CUDA device: memattn's Triton kernels beside PyTorch's own ways.
+"""The memory layer on a CUDA device: memattn's Triton kernels beside PyTorch's own routes.
 
     python -m bench.torch_gpu                 # ten minutes; prints the line of docs/pytorch.md
     python -m bench.torch_gpu --dtypes bf16 --shapes docs,huge
-    TRITON_INTERPRET=1 python -m bench.torch_gpu --smoke    # its parts on the CPU; no figure counts
+    TRITON_INTERPRET=1 python -m bench.torch_gpu --smoke    # on the CPU; the figures mean nothing
 
 Needs a Python with PyTorch for CUDA and memattn. Each form of the layer runs eagerly, compiled, and
-as CUDA graphs of both. A forward call is one in evaluation mode, where the Triton kernels keep the
-fold if nothing is compiled or captured. A step is forward and the gradients of x and of all
-weights, the fold included. All forms are first held to the layer in float64. A figure is the median
-of shuffled rounds. Bytes are those of x and y, flops those of the folded form's two products;
-beside them stand the rates of a copy and of a matrix product on the same device.
+as CUDA graphs of both. A forward call is in evaluation mode, where the Triton kernels keep the fold
+unless the layer is compiled or captured. A step is forward and the gradients of x and of all
+weights, including the fold. All forms are first compared with the layer in float64. A figure is the
+median over shuffled rounds. Bytes are those of x and y, flops those of the folded form's two
+products; the rates of a copy and of a matrix product on the same device are printed, too.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ SHAPES = {
 SMOKE = {"smoke": Shape("smoke", 2, 3, 8, 5, 2)}
 DTYPES = {"bf16": torch.bfloat16, "f32": torch.float32}
 MODES = ("eager", "compiled", "graph", "compiled graph")
-CHECKED = 4096  # tokens at most that are held to float64
+CHECKED = 4096  # the most tokens that are compared with float64
 LIMITS = {torch.bfloat16: 4e-2, torch.float32: 2e-5}
 Times = dict[tuple[str, str], float]
 Run = Callable[[], Any]
 
 
 def names_of(allowed: list[str]) -> Callable[[str], list[str]]:
-    """Return what reads a list of names with commas between them."""
+    """Return an argparse type for comma-separated names."""
 
     def read(text: str) -> list[str]:
         names = text.split(",")
@@ -105,9 +105,9 @@ def captured(run: Run, device: torch.device) -> Run:
 
 
 def function_of(form: str, layer: Any, x: Tensor, smoke: bool) -> Any:
-    """Return a form of the layer; but for a smoke test end the run if another would compute it.
+    """Return a form of the layer; except in a smoke test, exit if another form would compute it.
 
-    A layer that is told to take the Triton kernels takes others, silently, where they do not fit.
+    A layer that is set to Triton kernels silently uses others if they do not fit.
     """
     function = FORMS[form](layer)
     if form in BACKENDS and not smoke:
@@ -157,10 +157,10 @@ def contestants(
     *,
     smoke: bool,
 ) -> tuple[dict[tuple[str, str], Run], list[str]]:
-    """Return what is timed, warm, and what could not be made, with the reason."""
+    """Return the warm contestants, and those that could not be made, with the reason."""
     runs: dict[tuple[str, str], Run] = {}
     failed = []
-    torch._dynamo.reset()  # the forms share code, of which only so many versions are kept
+    torch._dynamo.reset()  # forms share code, and its cache of versions is limited
     for form in FORMS:
         layer = MemoryAugmentedAttention(*shape.sizes[2:], seed=1, device=device, dtype=dtype)
         layer.requires_grad_(task == "step").train(task == "step")
@@ -184,7 +184,7 @@ def contestants(
 def measure(
     runs: dict[tuple[str, str], Run], device: torch.device, rounds: int, least: float
 ) -> Times:
-    """Return the seconds of a call: medians over shuffled rounds of at least so many seconds."""
+    """Return the seconds of a call: medians over shuffled rounds that last at least `seconds`."""
     calls = {}
     for key, run in runs.items():
         synchronize(device)
@@ -207,7 +207,7 @@ def measure(
 
 
 def rates(device: torch.device, dtype: torch.dtype, side: int) -> tuple[float, float]:
-    """Return the bytes a second of a copy, and the flops a second of a matrix product."""
+    """Return the bytes per second of a copy, and the flops per second of a matrix product."""
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     target = torch.empty_like(a)
     runs: dict[tuple[str, str], Run] = {
@@ -220,7 +220,7 @@ def rates(device: torch.device, dtype: torch.dtype, side: int) -> tuple[float, f
 
 
 def table(shape: Shape, dtype: str, task: str, times: Times, peak: tuple[float, float]) -> str:
-    """Return the times of a group: one row a form and a mode."""
+    """Return the times of a group: one row per form and mode."""
     moved = 2 * shape.tokens * shape.units * DTYPES[dtype].itemsize
     slowest = times.get(("published", "compiled"))
     rows = []
@@ -235,7 +235,7 @@ def table(shape: Shape, dtype: str, task: str, times: Times, peak: tuple[float, 
 
 
 def line(name: str, found: dict[str, Times]) -> str:
-    """Return the line of docs/pytorch.md: Triton, eager or compiled, by what is compiled."""
+    """Return the line of docs/pytorch.md: Triton, eager or compiled, relative to compiled forms."""
     cells = [name]
     for task in ("forward", "step"):
         times = found.get(task, {})
@@ -247,14 +247,18 @@ def line(name: str, found: dict[str, Times]) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parse = argparse.ArgumentParser("python -m bench.torch_gpu", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("--shapes", type=names_of(list(SHAPES)), default=list(SHAPES))
     parse.add_argument("--dtypes", type=names_of(list(DTYPES)), default=list(DTYPES))
-    parse.add_argument("--seconds", type=float, default=600.0, help="no group begins after these")
+    parse.add_argument(
+        "--seconds", type=float, default=600.0, help="no group starts later than this"
+    )
     parse.add_argument("--rounds", type=int, default=11)
-    parse.add_argument("--smoke", action="store_true", help="run all parts on the CPU, tiny")
+    parse.add_argument(
+        "--smoke", action="store_true", help="run all parts on the CPU at tiny sizes"
+    )
     return parse
 
 

@@ -13,7 +13,7 @@ Function = Callable[[Tensor], Tensor]
 
 
 def _projected(x: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-    """Return x·kernel + bias, the heads side by side."""
+    """Return x·kernel + bias, with the heads side by side."""
     return torch.addmm(bias.flatten(), x.reshape(-1, x.shape[-1]), kernel.flatten(1))
 
 
@@ -37,7 +37,7 @@ def _attention(layer: Any, x: Tensor, memory: Tensor) -> Tensor:
 
 
 def published(layer: Any) -> Function:
-    """The layer as people write it: the memory tiled over the batch, then projected."""
+    """Return the layer as users write it: the memory tiled over the batch, then projected."""
 
     def run(x: Tensor) -> Tensor:
         return _attention(layer, x, layer.memory.expand(x.shape[0], -1, -1).contiguous())
@@ -46,7 +46,7 @@ def published(layer: Any) -> Function:
 
 
 def once(layer: Any) -> Function:
-    """The same, with the memory projected once a call."""
+    """Return the same, with the memory projected once per call."""
 
     def run(x: Tensor) -> Tensor:
         return _attention(layer, x, layer.memory[None])
@@ -65,12 +65,12 @@ def _on(layer: Any, backend: str) -> Function:
 
 
 def plain(layer: Any) -> Function:
-    """The module in PyTorch's own operators, folded."""
+    """Return the module in PyTorch's own operators, folded."""
     return _on(layer, "plain")
 
 
 def triton(layer: Any) -> Function:
-    """The module on the Triton kernels."""
+    """Return the module on the Triton kernels."""
     return _on(layer, "triton")
 
 

@@ -1,10 +1,10 @@
-"""memattn in PyTorch beside the same layer on scaled_dot_product_attention and the bare C++.
+"""memattn in PyTorch beside the same layer with scaled_dot_product_attention and the bare C++.
 
     scripts/bench --quick --peers '' --shapes token          # builds the worker in C++
     python -m bench.torch_layer --shapes docs                # writes a table
 
-Needs an environment with PyTorch and memattn in it, .venv-hosts/torch unless --python says which.
-Everybody runs on one core, in shuffled rounds, and is checked first, as bench/README.md describes.
+Needs an environment with PyTorch and memattn, .venv-hosts/torch unless --python names another one.
+All contestants run on one core, in shuffled rounds, and are checked first (bench/README.md).
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ NAMES = {
 
 
 def table(group: Group) -> str:
-    """One row a contestant: its time, that of SDPA by its, and what it adds to the bare C++."""
+    """Return a row per contestant: its time, its speed-up over SDPA, and its time over bare C++."""
     rows = []
     for entry in group.entries:
         name = NAMES[entry.contestant]
@@ -69,7 +69,7 @@ def table(group: Group) -> str:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command line."""
     parse = argparse.ArgumentParser("python -m bench.torch_layer", description=__doc__)
     parse.formatter_class = argparse.RawDescriptionHelpFormatter
     parse.add_argument("--shapes", type=names_of(list(MEMORY_SHAPES)), default=["docs"])

@@ -2,9 +2,9 @@
 
     python -m bench.wheels installed WHEEL.whl [--rounds 40]
 
-Each build is a wheel, or `installed` for the memattn that this Python imports. A process for each
-stays alive; in every round both do the same short piece of work, one after the other, so that what
-slows the machine down slows both. A ratio above 1 means that the second build is slower.
+Each build is a wheel, or `installed` for the memattn that this Python imports. Each has a process
+that stays alive. In every round both do the same short piece of work, one after the other, so that
+a slow machine slows both. A ratio above 1 means that the second build is slower.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from .client import Worker
 from .stats import ratio, spread
 
-# Of each, the calls that make about two milliseconds together.
+# The number of calls of each piece of work that take about two milliseconds.
 TASKS = {
     "one token, a Python call": 400,
     "forward, 32 x 10 tokens": 40,
@@ -74,7 +74,7 @@ def start(build: str, folder: Path, core: int) -> Worker:
 def main() -> None:
     """Measure, and print a line for each piece of work."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("builds", nargs=2, help="a wheel, or: installed")
+    parser.add_argument("builds", nargs=2, help="a wheel, or the word installed")
     parser.add_argument("--rounds", type=int, default=40)
     arguments = parser.parse_args()
     core = max(os.sched_getaffinity(0))

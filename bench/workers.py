@@ -1,4 +1,4 @@
-"""The processes of a run: one for each peer, started when first wanted, all ended at its end."""
+"""The processes of a run: one for each peer, started at first use, all ended at the end."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from types import TracebackType
 from bench.client import Worker, WorkerError
 from bench.contestants import Contestant
 
-# Gives a contestant's command, cores and additional environment; raises WorkerError for one that
-# cannot be had.
+# Returns a contestant's command, cores and additional environment; raises WorkerError if it is not
+# available.
 Recipe = Callable[[Contestant], tuple[list[str | Path], list[int], dict[str, str]]]
 
 
 class Workers:
-    """Called with a contestant, gives its process. A context: leaving it ends them all."""
+    """A context that returns a contestant's process when called, and ends all of them on exit."""
 
     def __init__(self, recipe: Recipe, logs: Path) -> None:
         self._recipe, self._logs = recipe, logs
@@ -24,12 +24,12 @@ class Workers:
 
     @staticmethod
     def _name(contestant: Contestant) -> str:
-        # The layer in C++, in Python and on several cores are processes of their own.
+        # The layer in C++, in Python and on several cores runs in separate processes.
         own = contestant.form == "own" and contestant.mode not in ("float32", "peak")
         return f"{contestant.peer}-{contestant.mode}" if own else contestant.peer
 
     def __call__(self, contestant: Contestant) -> Worker:
-        """The process of a contestant; one that died is started anew."""
+        """Return the process of a contestant; one that died is started again."""
         name = self._name(contestant)
         worker = self._workers.get(name)
         if worker is None or not worker.alive:

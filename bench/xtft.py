@@ -1,11 +1,11 @@
-"""fusionlab's XTFT as published beside itself with its attention layers replaced.
+"""fusionlab's XTFT as published beside the same model with its attention layers replaced.
 
     taskset -c 0 .venv-hosts/keras2/bin/python -m bench.xtft
 
 Each row is one size of model with a batch of 32, as a TensorFlow graph: the forward pass, and a
-training step with Adam. All three models have the same weights and are held to each other before
-they are timed. A round times each once, in an order that is drawn; a figure is the median over
-rounds, a ratio that of the ratios within a round.
+training step with Adam. All three models have the same weights, and their results are compared
+before they are timed. A round times each once, in random order. A figure is the median over rounds;
+a ratio is the median of the ratios within a round.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from memattn.keras import replace
 
 BATCH = 32
 HORIZON = 5
-# Width of static, dynamic and future inputs, and the steps of the past.
+# The widths of static, dynamic and future inputs, and the past steps.
 SIZES = {"small": ((3, 4, 2), 10), "wide": ((10, 45, 5), 24)}
 TOLERANCE = 1e-4  # between the models, relative to the largest forecast
 CLOCKS = {"wall": time.perf_counter_ns, "cpu": time.process_time_ns}
@@ -37,12 +37,12 @@ NEW = ("memory_augmented_attention", "cross_attention", "hierarchical_attention"
 
 
 def untouched(model: Any) -> Any:
-    """The model as published."""
+    """Return the model as published."""
     return model
 
 
 def three(model: Any) -> Any:
-    """The model with its memory, cross and hierarchical attention replaced, the fusion not."""
+    """Return the model with memory, cross and hierarchical attention replaced, not the fusion."""
     for name in NEW:
         replace(getattr(model, name))
     return model
@@ -56,7 +56,7 @@ CONTESTANTS: dict[str, Callable[[Any], Any]] = {
 
 
 def inputs_of(widths: tuple[int, int, int], steps: int) -> list[Any]:
-    """A batch of random inputs."""
+    """Return a batch of random inputs."""
     draw = np.random.default_rng(0).standard_normal
     static, dynamic, future = widths
     shapes = [(BATCH, static), (BATCH, steps, dynamic), (BATCH, steps + HORIZON, future)]
@@ -64,7 +64,7 @@ def inputs_of(widths: tuple[int, int, int], steps: int) -> list[Any]:
 
 
 def models_of(widths: tuple[int, int, int], inputs: list[Any]) -> dict[str, Any]:
-    """All contestants, with the same weights, none of which is at its start."""
+    """Return all contestants, with the same weights, all moved from their initial values."""
     made: dict[str, Any] = {}
     weights: list[np.ndarray] = []
     rng = np.random.default_rng(1)
@@ -85,7 +85,7 @@ def models_of(widths: tuple[int, int, int], inputs: list[Any]) -> dict[str, Any]
 
 
 def graph_of(model: Any, inputs: list[Any], task: str) -> Model:
-    """A forward pass, or a training step, as a graph."""
+    """Return a forward pass or a training step as a graph."""
     if task == "forward":
         forward = tf.function(lambda *x: model(list(x)))
         return Model(lambda: forward(*inputs), lambda y: [y.numpy()])
@@ -112,7 +112,7 @@ def main() -> None:
         "--clock",
         choices=list(CLOCKS),
         default="wall",
-        help="cpu: time of the processor alone, for a machine on which other work runs",
+        help="cpu: processor time only, for a machine with other load",
     )
     parser.add_argument("--sizes", default=",".join(SIZES))
     options = parser.parse_args()

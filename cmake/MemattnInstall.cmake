@@ -1,5 +1,5 @@
-# What `cmake --install` puts in place: the library, its headers, and what find_package and
-# pkg-config read. All paths in it are relative to where it lies, so that the tree can be moved.
+# Installs the library, its headers, and the files for find_package and pkg-config. All paths in
+# them are relative, so that the installed tree can be moved.
 include(CMakePackageConfigHelpers)
 
 set(MEMATTN_CMAKE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/memattn)
@@ -13,13 +13,13 @@ install(EXPORT memattnTargets NAMESPACE memattn:: DESTINATION ${MEMATTN_CMAKE_DI
         COMPONENT memattn)
 configure_package_config_file(cmake/memattnConfig.cmake.in memattnConfig.cmake
                               INSTALL_DESTINATION ${MEMATTN_CMAKE_DIR})
-# Before 1.0 a new minor version may change the interface; afterwards this becomes SameMajorVersion.
+# Before 1.0 a new minor version may change the interface; from 1.0 on, use SameMajorVersion.
 write_basic_package_version_file(memattnConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/memattnConfig.cmake
               ${PROJECT_BINARY_DIR}/memattnConfigVersion.cmake
         DESTINATION ${MEMATTN_CMAKE_DIR} COMPONENT memattn)
 
-# pkg-config knows the folder of memattn.pc as ${pcfiledir}: the prefix is found from there.
+# pkg-config provides the folder of memattn.pc as ${pcfiledir}, from which the prefix follows.
 file(RELATIVE_PATH MEMATTN_PC_TO_PREFIX ${CMAKE_INSTALL_FULL_LIBDIR}/pkgconfig
      ${CMAKE_INSTALL_PREFIX})
 file(RELATIVE_PATH MEMATTN_PC_LIBDIR ${CMAKE_INSTALL_PREFIX} ${CMAKE_INSTALL_FULL_LIBDIR})

@@ -1,7 +1,7 @@
-# The SBOM (CycloneDX) of the Python extension: what was compiled into it, and in which version. A wheel
-# carries it in its dist-info/sboms, as PEP 770 has it.
+# The SBOM (CycloneDX) of the Python extension: the compiled-in components and their versions. A
+# wheel carries it in its dist-info/sboms, following PEP 770.
 if(SKBUILD_METADATA_DIR)
-  # json_component(NAME VERSION LICENSE): one more in `components`, and in `references`.
+  # json_component(NAME VERSION LICENSE): appends a component to `components` and `references`.
   set(components "")
   set(references "")
   function(json_component name version license)

@@ -1,7 +1,7 @@
-# How every target of the project is found and compiled: dependencies, warnings, sanitizers.
+# Common settings of all targets: dependencies, warnings, sanitizers.
 
-# memattn_find_package(NAME VERSION DEBIAN_PACKAGE TARGET): find_package that, on failure, says what
-# to install. A parent project that already has TARGET is taken at its word.
+# memattn_find_package(NAME VERSION DEBIAN_PACKAGE TARGET): find_package with a message that says
+# what to install if it fails. If a parent project already has TARGET, it is used as it is.
 macro(memattn_find_package name version debian_package target)
   if(NOT TARGET ${target})
     find_package(${name} ${version} QUIET)
@@ -14,15 +14,15 @@ macro(memattn_find_package name version debian_package target)
   endif()
 endmacro()
 
-# memattn_options(TARGET): the project's own flags; never visible to a user of the library.
+# memattn_options(TARGET): sets the project's private compile options.
 function(memattn_options target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wshadow -Wconversion)
   if(MEMATTN_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
   if(MEMATTN_SANITIZE)
-    # What the sanitizers insert makes g++ take std::variant for uninitialized; valgrind looks for
-    # such values in the release build.
+    # With sanitizers, g++ falsely reports std::variant as uninitialized; valgrind checks for
+    # uninitialized values in the release build.
     target_compile_options(${target} PRIVATE -fsanitize=${MEMATTN_SANITIZE}
                            -fno-sanitize-recover=all -fno-omit-frame-pointer
                            $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
@@ -30,12 +30,12 @@ function(memattn_options target)
   endif()
 endfunction()
 
-# Unoptimised code cannot be fortified, and the sanitizers check more than this does. A compiler that
-# fortifies by itself must not be told twice.
+# Unoptimised code cannot be fortified, and the sanitizers check more than fortification. A compiler
+# that fortifies by default must not get the option again.
 set(MEMATTN_HARDEN_OPTIONS -fstack-protector-strong)
 include(CheckCXXCompilerFlag)
 block()
-  set(CMAKE_REQUIRED_FLAGS -Werror)  # clang 14 only warns that it does nothing on Arm
+  set(CMAKE_REQUIRED_FLAGS -Werror)  # on Arm, clang 14 only warns that it has no effect
   check_cxx_compiler_flag(-fstack-clash-protection MEMATTN_HAS_STACK_CLASH_PROTECTION)
 endblock()
 if(MEMATTN_HAS_STACK_CLASH_PROTECTION)
@@ -47,21 +47,21 @@ if(NOT MEMATTN_SANITIZE)
        $<${optimized}:-D_FORTIFY_SOURCE=3>)
 endif()
 
-# memattn_harden(TARGET): for code that reads what strangers wrote, and computes little: a write
-# beyond an array on the stack, or beyond one whose size is known when it is made, ends the process,
-# and a stack that grows too far meets its guard page.
+# memattn_harden(TARGET): for code that reads untrusted files and computes little. A write past the
+# end of a stack array, or of an array whose size the compiler knows, ends the process, and a stack
+# that grows too far hits its guard page.
 function(memattn_harden target)
   target_compile_options(${target} PRIVATE ${MEMATTN_HARDEN_OPTIONS})
 endfunction()
 
-# memattn_harden_link(TARGET): the same target as a shared library or extension: the table of
-# functions that it calls is complete, and read-only, before any of its code runs.
+# memattn_harden_link(TARGET): for the same target as a shared library or extension. The table of
+# the functions that it calls is complete and read-only before any of its code runs.
 function(memattn_harden_link target)
   target_link_options(${target} PRIVATE LINKER:-z,relro,-z,now,-z,noexecstack)
 endfunction()
 
-# memattn_module(NAME SOURCES...): one folder of src/ as an object library, memattn_NAME. The modules
-# are joined into the library memattn; a module's test links the modules that it names.
+# memattn_module(NAME SOURCES...): compiles a folder of src/ as an object library, memattn_NAME. The
+# library memattn consists of these modules; the test of a module links the modules that it names.
 function(memattn_module name)
   add_library(memattn_${name} OBJECT ${ARGN})
   memattn_options(memattn_${name})
@@ -69,23 +69,23 @@ function(memattn_module name)
                              ${PROJECT_SOURCE_DIR}/src)
 endfunction()
 
-# memattn_test_options(TARGET): the flags of every test program, the same for all of them, since they
-# share one precompiled header. The tests themselves are optimised little, which compiles faster; the
-# library that they link is the optimised one.
+# memattn_test_options(TARGET): the flags of every test program. They are the same for all of them,
+# since they share a precompiled header. The tests themselves are compiled at -O1, which takes half
+# the time; the library that they link is fully optimised.
 function(memattn_test_options target)
   memattn_options(${target})
-  # At -O1, g++ 12 warns of the buffer inside std::string, which it misreads (GCC bug 105329).
+  # False warnings of g++ 12 at -O1 about the buffer inside std::string (GCC bug 105329).
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    set(misread -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow)
+    set(without -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow)
   endif()
-  target_compile_options(${target} PRIVATE "$<$<CONFIG:Release>:-O1;${misread}>")
+  target_compile_options(${target} PRIVATE "$<$<CONFIG:Release>:-O1;${without}>")
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include
                              ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cpp)
   target_compile_definitions(${target} PRIVATE
                              MEMATTN_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
 endfunction()
 
-# memattn_test(MODULE NAME LIBRARIES...): NAME.cc beside the caller as a GoogleTest program.
+# memattn_test(MODULE NAME LIBRARIES...): builds the caller's NAME.cc as a GoogleTest program.
 function(memattn_test module name)
   memattn_add_test(${module} ${name} ${ARGN} GTest::gtest_main)
 endfunction()
@@ -93,7 +93,7 @@ endfunction()
 # memattn_isa_test(MODULE NAME LIBRARIES...): the same, run on each instruction set of the machine.
 function(memattn_isa_test module name)
   memattn_add_test(${module} ${name} ${ARGN} memattn_isa_main)
-  set_tests_properties(${module}.${name} PROPERTIES COST 1)  # these are the longest: they start first
+  set_tests_properties(${module}.${name} PROPERTIES COST 1)  # the longest tests start first
 endfunction()
 
 function(memattn_add_test module name)

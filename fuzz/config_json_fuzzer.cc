@@ -1,5 +1,5 @@
-// Any text as a config of each layer: std::invalid_argument, or a valid config that survives the
-// way to JSON and back.
+// Any text as the config of each layer gives std::invalid_argument, or a valid config that survives
+// a round trip through JSON.
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -17,7 +17,7 @@ void read_as(std::string_view text, Read read) {
     config.validate();
     if (read(memattn::to_json(config)) != config) ::abort();
   } catch (const std::invalid_argument&) {
-    // The one answer to bad text; any other exception ends the fuzzer.
+    // The only allowed error for bad text; any other exception ends the fuzzer.
   }
 }
 

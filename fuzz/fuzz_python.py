@@ -1,11 +1,11 @@
-"""Feeds arbitrary bytes to the readers in Python, by Atheris, which is libFuzzer for Python.
+"""Feeds arbitrary bytes to the Python readers, with Atheris, which is libFuzzer for Python.
 
     python fuzz/fuzz_python.py --list
     python fuzz/fuzz_python.py TARGET [LIBFUZZER_OPTION ...]
 
-Inputs that reach new lines go to build/fuzz/python/TARGET, and those that are findings to
-build/fuzz/python/TARGET-crash-...; fuzz/corpus/TARGET is read only. requirements/tools.txt has what
-is needed beside memattn.
+Inputs that reach new lines go to build/fuzz/python/TARGET, and findings to
+build/fuzz/python/TARGET-crash-...; fuzz/corpus/TARGET is only read. requirements/tools.txt lists
+the packages that it needs besides memattn.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DEFAULTS = ("-timeout=10", "-rss_limit_mb=2048", "-max_len=8192")
 
 
 def main() -> None:
-    """Runs one target until libFuzzer ends the process."""
+    """Run one target until libFuzzer ends the process."""
     if sys.argv[1:] == ["--list"]:
         print("\n".join(NAMES))
         return
@@ -32,15 +32,15 @@ def main() -> None:
         sys.exit(f"fuzz_python.py: found {name!r}, expected --list or one of {', '.join(NAMES)}")
     import atheris
 
-    # Measured and traced is memattn alone: how json or pandas work is not the question.
+    # Only memattn is instrumented and traced, not libraries such as json or pandas.
     with atheris.instrument_imports(include=["memattn"]):
         sys.path.insert(0, str(FOLDER))
         from python_targets import TARGETS, run
 
     assert tuple(TARGETS) == NAMES
-    # Polars and PyArrow start a thread for each core, which libFuzzer's watch over memory counts.
+    # Polars and PyArrow start a thread per core, which counts towards libFuzzer's memory limit.
     os.environ.setdefault("POLARS_MAX_THREADS", "1")
-    # Polars panics on some damaged files, and printing each stack costs runs and fills the log.
+    # Polars panics on some damaged files, and printing each stack slows runs and fills the log.
     os.environ["RUST_BACKTRACE"] = "0"
     found = Path("build/fuzz/python") / name
     found.mkdir(parents=True, exist_ok=True)

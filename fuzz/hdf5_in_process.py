@@ -1,10 +1,10 @@
-"""How libhdf5 fares when it reads damaged files in the process that asks for them.
+"""Measures how libhdf5 behaves when it reads damaged files in the calling process.
 
     python fuzz/hdf5_in_process.py FILE [--count N]
 
-Each of N copies of FILE, damaged in one to four bytes, is listed in full by h5py in a fork of its
-own. Prints how many ended how, and the most memory that one took. memattn.convert does not read so;
-this is the measurement behind that decision (docs/decisions.md).
+h5py lists each of N copies of FILE, damaged in one to four bytes, in a separate fork. Prints how
+many forks ended in which way, and the peak memory. memattn.convert does not read in this way; this
+is the measurement behind that decision (docs/decisions.md).
 """
 
 import argparse
@@ -19,7 +19,7 @@ import h5py
 
 
 def damaged(data: bytes, seed: int) -> bytes:
-    """A copy with one to four bytes changed."""
+    """Return a copy with one to four bytes changed."""
     rng = random.Random(seed)
     copy = bytearray(data)
     for _ in range(rng.choice((1, 1, 2, 4))):
@@ -29,7 +29,7 @@ def damaged(data: bytes, seed: int) -> bytes:
 
 
 def list_all(data: bytes) -> None:
-    """What is in the file: names, attributes, types and places."""
+    """Read everything in the file: names, attributes, types and offsets."""
     with h5py.File(io.BytesIO(data), "r") as file:
         dict(file.attrs)
 
@@ -42,7 +42,7 @@ def list_all(data: bytes) -> None:
 
 
 def outcome(data: bytes) -> tuple[str, int]:
-    """How a fork that lists the file ends, and the kilobytes that it took."""
+    """Return how a fork that lists the file ends, and its peak memory in kilobytes."""
     child = os.fork()
     if child == 0:
         resource.setrlimit(resource.RLIMIT_CPU, (5, 5))
@@ -60,7 +60,7 @@ def outcome(data: bytes) -> tuple[str, int]:
 
 
 def main() -> None:
-    """Damages, lists, counts."""
+    """Damage, list and count."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--count", type=int, default=1500)

@@ -1,4 +1,4 @@
-"""Writes fuzz/corpus/TARGET for the targets in Python: a few small good files of each kind.
+"""Writes fuzz/corpus/TARGET for the Python targets: a few small valid files of each kind.
 
 python fuzz/make_python_corpus.py
 """
@@ -37,7 +37,7 @@ from python_targets import panel_of_checkpoints  # noqa: E402 - beside this file
 
 
 def write(target: str, name: str, content: bytes | str) -> None:
-    """Writes one input."""
+    """Write one input."""
     folder = FOLDER / "corpus" / target
     folder.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
@@ -45,7 +45,7 @@ def write(target: str, name: str, content: bytes | str) -> None:
 
 
 def arrays() -> None:
-    """Arrays of NumPy."""
+    """Write NumPy arrays."""
     for name, array in {
         "floats": np.ones((2, 3), np.float32),
         "fortran": np.asfortranarray(np.ones((2, 3))),
@@ -58,7 +58,7 @@ def arrays() -> None:
 
 
 def models(folder: Path) -> None:
-    """Layers in the formats of other libraries."""
+    """Write layers in the formats of other libraries."""
     layer = MemoryAugmentedAttention(2, 2, 1, seed=1)
     convert.write(layer, folder / "layer.npz")
     write("npz", "layer", (folder / "layer.npz").read_bytes())
@@ -111,7 +111,7 @@ def models(folder: Path) -> None:
 
 
 def tables(folder: Path) -> None:
-    """Series as CSV and Parquet."""
+    """Write series as CSV and Parquet."""
     days = pd.date_range("2024-01-01", periods=6)
     table = pd.DataFrame({"unique_id": ["a", "b"] * 3, "ds": days.repeat(1), "y": range(6)})
     write("csv", "long", table.to_csv(index=False))
@@ -125,7 +125,7 @@ def tables(folder: Path) -> None:
 
 
 def state_parts(path: Path) -> bytes:
-    """A file of the forecaster's state as `python_targets.state_file` takes it."""
+    """Return a forecaster's state file in the form that `python_targets.state_file` takes."""
     data = path.read_bytes()
     (length,) = struct.unpack("<Q", data[:8])
     header = json.loads(data[8 : 8 + length])
@@ -134,7 +134,7 @@ def state_parts(path: Path) -> bytes:
 
 
 def states(folder: Path) -> None:
-    """Saved forecasters and a checkpoint, as small as they come."""
+    """Write saved forecasters and a checkpoint, as small as possible."""
     days = pd.date_range("2024-01-01", periods=6, tz="Europe/Berlin")
     table = pd.DataFrame({"unique_id": "a", "ds": days, "y": [1.0, 3, 2, 4, 3, 5]})
     path = folder / "forecaster"
@@ -148,7 +148,7 @@ def states(folder: Path) -> None:
     for name, source in sources.items():
         forecaster = Forecaster(1, **options, intervals=name == "csv").fit(source)
         fitted = forecaster._state("save")
-        # Without the layers that read the past: their weights would be half a megabyte.
+        # Without the layers that read the past, whose weights would take half a megabyte.
         settings = {**fitted.settings, "layers": Setting(0, "")}
         engine = PanelForecaster(**engine_options(settings))
         smaller = replace(fitted, engine=engine, settings=settings)
@@ -163,7 +163,7 @@ def states(folder: Path) -> None:
 
 
 def main() -> None:
-    """Writes all of them."""
+    """Write all inputs."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         arrays()

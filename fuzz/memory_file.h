@@ -1,5 +1,5 @@
-// What the fuzz targets that read files share: a file in memory, and the header that mutation
-// breaks.
+// Shared by the fuzz targets that read files: a file in memory, and a header length that survives
+// mutation.
 #pragma once
 
 #include <stdint.h>
@@ -14,7 +14,7 @@
 
 namespace fuzz {
 
-// A file in memory with a path of its own.
+// A file in memory with a path.
 class MemoryFile {
  public:
   MemoryFile() : descriptor_(::memfd_create("fuzz", MFD_CLOEXEC)) {
@@ -36,7 +36,7 @@ class MemoryFile {
   std::string path_;
 };
 
-// Runs `work`, which may answer bad bytes with FormatError; any other exception ends the fuzzer.
+// Runs `work`, which may throw FormatError for bad bytes; any other exception ends the fuzzer.
 template <typename Work>
 void run(const Work& work) {
   try {
@@ -45,8 +45,8 @@ void run(const Work& work) {
   }
 }
 
-// Gives the bytes to `read` as a file, then once more with a header length that tells the truth,
-// which mutation rarely keeps: all bytes up to the last closing brace are the header.
+// Passes the bytes to `read` as a file, then once more with a correct header length, which mutation
+// rarely preserves: all bytes up to the last closing brace are the header.
 template <typename Read>
 void read_safetensors(const uint8_t* data, size_t size, const Read& read) {
   static MemoryFile file;

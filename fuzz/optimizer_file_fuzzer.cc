@@ -1,4 +1,4 @@
-// Any bytes as an optimizer's file: FormatError, or an optimizer that takes a step and can be
+// Any bytes as an optimizer's file give FormatError, or an optimizer that takes a step and can be
 // saved.
 #include <string>
 #include <vector>
@@ -13,7 +13,7 @@ void load(const std::string& path) {
   fuzz::run([&] {
     Kind optimizer = Kind::load(path);
     Kind again(optimizer.options());
-    again.restore(optimizer.state());  // a state that was read can be restored
+    again.restore(optimizer.state());  // a loaded state can be restored
     const std::int64_t parameters = optimizer.state().parameters;
     std::vector<T> w(static_cast<size_t>(parameters > 0 ? parameters : 1), T(1)), gradients = w;
     optimizer.step(w, gradients);

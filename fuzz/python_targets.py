@@ -1,4 +1,4 @@
-"""What the fuzz targets in Python do with some bytes; `fuzz_python.py` is the program.
+"""The Python fuzz targets, which pass bytes to readers; `fuzz_python.py` is the program.
 
 A target returns, or raises one of `REFUSALS`. Any other exception is a finding.
 """
@@ -52,7 +52,7 @@ def _npy(data: bytes) -> None:
 
 
 def _model(data: bytes) -> None:
-    """A file of any format that memattn convert reads; its first bytes say which."""
+    """Read a file of any format of memattn convert; its first bytes determine the format."""
     path = _file(data)
     convert.find(path)
     convert.read(path)
@@ -70,7 +70,7 @@ def _pickle(data: bytes) -> None:
 
 
 def _hdf5_listing(data: bytes) -> None:
-    """What the process that lists an HDF5 file might answer once it is taken over."""
+    """Read possible answers of a compromised process that lists an HDF5 file."""
     with open_source(_file(bytes(4096))) as source:
         answer = parse_json(source, "answer", data)
         if not isinstance(answer, dict):
@@ -87,7 +87,7 @@ def _hdf5_listing(data: bytes) -> None:
 
 
 def _keras_config(data: bytes) -> None:
-    """The config of a model beside the weights of one."""
+    """Read the config of a model, together with the weights of a model."""
     listing = json.dumps({"objects": [{"path": [], "attributes": {}}]}).encode()
     with open_source(_file(bytes(4096))) as source:
         config = parse_json(source, "config.json", data)
@@ -117,10 +117,11 @@ def _parquet(data: bytes) -> None:
 
 
 def state_file(kind: str, data: bytes) -> bytes:
-    """A file of the forecaster's state of its three parts, which lie between zero bytes.
+    """Return a file of the forecaster's state from its three parts, separated by zero bytes.
 
-    They are the config as JSON, the header as JSON without its metadata, and the tensors. Length
-    and checksum are put right, without which no damaged file would come further than to them.
+    They are the config as JSON, the header as JSON without its metadata, and the tensors. The
+    length and the checksum are corrected, since a damaged file would get no further than these
+    checks.
     """
     config, header, body = (*data.split(b"\0", 2), b"", b"")[:3]
     try:
@@ -146,7 +147,7 @@ def _forecaster(data: bytes) -> None:
 
 
 def panel_of_checkpoints() -> Panel:
-    """The series that the checkpoints of the corpus belong to."""
+    """Return the series of the corpus's checkpoints."""
     return Panel(
         ids=np.array(["a"], dtype=object),
         values=np.arange(1.0, 9.0),
@@ -182,7 +183,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
 
 
 def run(name: str, data: bytes) -> bool:
-    """Whether the target accepts the bytes; raises what no reader may raise."""
+    """Return whether the target accepts the bytes; raises exceptions that no reader may raise."""
     try:
         TARGETS[name](data)
     except REFUSALS:

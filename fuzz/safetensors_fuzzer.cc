@@ -1,4 +1,5 @@
-// Any bytes as a file: the reader and the loader of layers give FormatError or what the bytes say.
+// Any bytes as a file give FormatError in the reader and the loader of layers, or load
+// consistently.
 #include <stdlib.h>
 
 #include <string>

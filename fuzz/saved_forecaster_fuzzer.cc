@@ -1,6 +1,6 @@
-// Any config, header and tensors as the file of a forecaster, with a checksum that fits:
-// FormatError, or forecasters that forecast. The three parts lie between zero bytes, as
-// python_targets.py has them.
+// Any config, header and tensors as the file of a forecaster with a valid checksum give
+// FormatError, or forecasters that forecast. Zero bytes separate the three parts, as in
+// python_targets.py.
 #include <stdint.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace {
 
-// The text up to the next zero byte, which is taken away with it.
+// Returns the text up to the next zero byte, and removes both from `rest`.
 std::string_view next_part(std::string_view& rest) {
   const size_t end = std::min(rest.find('\0'), rest.size());
   const std::string_view part = rest.substr(0, end);
@@ -41,7 +41,7 @@ void forecast(const std::string& content) {
   });
 }
 
-// The text between the braces of the header, which has to be UTF-8 and an object.
+// Returns whether the text between the braces of the header is UTF-8 and makes an object.
 bool is_object(std::string_view text) {
   try {
     return memattn::parse_json(text).object() != nullptr;

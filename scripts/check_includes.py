@@ -1,8 +1,8 @@
-"""Holds the modules of src/ to the direction of dependencies that docs/tour.md gives.
+"""Checks the direction of dependencies between the modules of src/, as in docs/tour.md.
 
-A file includes what its module may see; public headers include only public headers, and the
-examples and bindings, which stand where a user does, see those and what is made for them. Prints
-each violation as file:line and ends with status 1.
+A module may include only the modules below it. Public headers may include only public headers.
+Examples and bindings, like users, see the public headers and a few headers made for them. Prints
+each violation as file:line and exits with status 1.
 """
 
 import re
@@ -17,11 +17,11 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = {
     "kernels": set(),
     "io": set(),
-    "train": {"kernels", "io"},  # an optimizer's state goes into a file
+    "train": {"kernels", "io"},  # an optimizer's state is stored in a file
     "layer": {"kernels", "io"},
     "forecast": {"kernels", "io", "train", "layer"},
 }
-# The lowest module that may include a public header; those not named here are for everyone.
+# The lowest module that may include a public header; any module may include the others.
 PUBLIC_MODULE = {
     "config.h": "layer",
     "cross_attention.h": "layer",
@@ -32,8 +32,8 @@ PUBLIC_MODULE = {
     "optimizers.h": "train",
     "panel_forecaster.h": "forecast",
 }
-# Folders that see the public headers and their own files only, and the headers of src/ that are
-# made for them.
+# Folders that may include only public headers, their own files, and the headers of src/ made for
+# them.
 USERS: dict[str, tuple[str, ...]] = {
     "examples": (),
     "python/bindings": (
@@ -52,22 +52,22 @@ INCLUDE = re.compile(r'^\s*#\s*include\s+"([^"]+)"')
 
 
 def includes(path: Path) -> list[tuple[int, str]]:
-    """All quoted includes of a file as (line number, name)."""
+    """Return all quoted includes of a file as (line number, name)."""
     lines = path.read_text(encoding="utf-8").splitlines()
     found = ((number, INCLUDE.match(line)) for number, line in enumerate(lines, start=1))
     return [(number, match[1]) for number, match in found if match]
 
 
 def sources(folder: str) -> list[Path]:
-    """All C++ files below a folder."""
+    """Return all C++ files below a folder."""
     return sorted(p for p in (ROOT / folder).rglob("*") if p.suffix in {".h", ".cc", ".cpp"})
 
 
 def may_include(module: str, name: str) -> bool:
-    """Whether a file of src/MODULE may include NAME."""
+    """Return whether a file of src/MODULE may include NAME."""
     folder, _, file = name.partition("/")
     visible = MODULES[module] | {module}
-    if folder == "hwy":  # Google Highway, whose headers only kernels see
+    if folder == "hwy":  # Google Highway, which only kernels include
         return module == "kernels"
     if folder == "memattn":
         return PUBLIC_MODULE.get(file, module) in visible
@@ -75,7 +75,7 @@ def may_include(module: str, name: str) -> bool:
 
 
 def violations() -> list[str]:
-    """All includes that go against the direction."""
+    """Return all includes that violate the direction."""
     found = []
     for module in (path.name for path in sorted((ROOT / "src").iterdir()) if path.is_dir()):
         if module not in MODULES:

@@ -1,7 +1,7 @@
 """Finds C++ tests that never run.
 
 tests/cpp has a folder for each module of src/ that it tests. Prints each *_test.cc that the
-CMakeLists.txt beside it does not name, and each folder that is no module, and ends with status 1.
+CMakeLists.txt beside it does not name, and each folder without a module, and exits with status 1.
 """
 
 import re
@@ -11,13 +11,13 @@ from pathlib import Path
 from exit_status import report
 
 ROOT = Path(__file__).resolve().parent.parent
-TESTING = "testing"  # what the tests share
+TESTING = "testing"  # code that the tests share
 
 
 def never_run(folder: Path) -> list[str]:
     """Return the tests in a folder that its CMakeLists.txt does not name."""
     words = set(re.findall(r"\w+", (folder / "CMakeLists.txt").read_text(encoding="utf-8")))
-    # Either NAME_test, or NAME in a loop that adds the ending.
+    # Either NAME_test, or NAME in a loop that appends the suffix.
     return [
         path.name
         for path in sorted(folder.glob("*_test.cc"))

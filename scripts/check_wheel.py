@@ -1,7 +1,7 @@
-"""Checks wheels by what is in them: what a machine must have to run them, hardening, and the SBOM.
+"""Checks the content of wheels: requirements on the machine, hardening, and the SBOM.
 
-python scripts/check_wheel.py WHEEL... prints a line for each wheel with every problem; a problem is
-exit status 1. Wheels for another architecture are read, not run.
+python scripts/check_wheel.py WHEEL... prints a line for each wheel with every problem; a problem
+gives exit status 1. Wheels for another architecture are read, not run.
 """
 
 import json
@@ -12,7 +12,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-GLIBC = (2, 28)  # the newest that a wheel may need; scripts/lib/glibc.sh links against it
+GLIBC = (2, 28)  # the newest allowed; scripts/lib/glibc.sh links against it
 MACHINES = {"x86_64": "X86-64", "aarch64": "AArch64"}  # as readelf calls them
 LIBRARIES = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libpthread.so.0"}
 COMPILED_IN = {"highway", "nlohmann-json", "nanobind", "libstdc++"}
@@ -31,10 +31,10 @@ def _readelf(library: Path, *options: str) -> str:
 
 
 def problems_of_symbols(library: Path) -> list[str]:
-    """Return what the library needs that an old Linux does not have.
+    """Return the symbols and libraries that an old Linux does not have.
 
-    A symbol without a version would be found by a new glibc and not by an old one; without one are
-    only those of the interpreter.
+    A new glibc would provide a symbol without a version, but an old one would not. Only the
+    interpreter's symbols may lack a version.
     """
     problems = []
     for line in _readelf(library, "--dyn-syms").splitlines():
@@ -53,7 +53,7 @@ def problems_of_symbols(library: Path) -> list[str]:
 
 
 def missing_hardening(library: Path) -> set[str]:
-    """Return what the library lacks: calls bound at start, then read-only; no code on the stack."""
+    """Return missing hardening: calls bound at start, then read-only; no executable stack."""
     dynamic = _readelf(library, "--dynamic")
     segments = _readelf(library, "--segments")
     stack = re.search(r"GNU_STACK +(0x\w+ +){5}(\w+)", segments)
@@ -66,7 +66,7 @@ def missing_hardening(library: Path) -> set[str]:
 
 
 def problems_of_sbom(archive: zipfile.ZipFile, version: str) -> list[str]:
-    """Return what is wrong with the list of what was compiled in."""
+    """Return problems of the list of compiled-in components."""
     name = f"memattn-{version}.dist-info/sboms/memattn.cdx.json"
     if name not in archive.namelist():
         return [f"has no {name}"]
@@ -86,14 +86,14 @@ def problems_of_sbom(archive: zipfile.ZipFile, version: str) -> list[str]:
 
 
 def problems_of_stable_abi(wheel: Path) -> list[str]:
-    """Return what a wheel for several Pythons uses that is not in the stable ABI of the oldest."""
+    """Return symbols that an abi3 wheel uses outside the stable ABI of its oldest Python."""
     command = [sys.executable, "-m", "abi3audit", "--strict", "--summary", str(wheel)]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     return [] if result.returncode == 0 else [f"abi3audit: {result.stdout}{result.stderr}".strip()]
 
 
 def problems_of(wheel: Path) -> list[str]:
-    """Return everything that is wrong with a wheel."""
+    """Return all problems of a wheel."""
     name = _NAME.fullmatch(wheel.name)
     if name is None:
         return ["its name is not one of a repaired wheel"]
@@ -124,7 +124,7 @@ def problems_of(wheel: Path) -> list[str]:
 
 
 def main(wheels: list[str]) -> int:
-    """Check all of them; 1 when one has a problem."""
+    """Check all wheels; return 1 if one has a problem."""
     failed = False
     for wheel in map(Path, wheels):
         problems = problems_of(wheel)

@@ -1,7 +1,7 @@
-"""Prints what scripts/coverage measured, and ends with status 1 where it is below the bar.
+"""Prints the coverage measured by scripts/coverage, and exits with status 1 if it is too low.
 
-Lines and branches are counted per area, so that a well-tested one does not hide another. Each line
-that no test reached is named.
+Lines and branches are counted per area, so that a well-tested area does not hide another. Every
+line that no test reached is listed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ COVERAGE = Path(__file__).resolve().parent.parent / "build" / "coverage"
 LINES = 0.98
 BRANCHES = 0.95
 
-# The areas and their files, all of which have to be among those measured.
+# The areas and their files, all of which must have been measured.
 AREAS = {
     "src/io": ["src/io/*"],
     "src/layer": ["src/layer/*"],
@@ -47,7 +47,7 @@ AREAS = {
 
 @dataclass(frozen=True)
 class Counts:
-    """The lines and branches of a file, and those that tests reached."""
+    """The lines and branches of a file, and how many of them tests reached."""
 
     name: str
     lines: int
@@ -84,7 +84,7 @@ def of_coverage(name: str, file: dict[str, Any]) -> Counts:
 
 
 def measured(folder: Path = COVERAGE) -> list[Counts]:
-    """Return the counts of all files that were measured."""
+    """Return the counts of all measured files."""
     cpp = json.loads((folder / "cpp.json").read_text(encoding="utf-8"))
     python = json.loads((folder / "python.json").read_text(encoding="utf-8"))
     return [of_gcovr(file) for file in cpp["files"]] + [
@@ -93,12 +93,12 @@ def measured(folder: Path = COVERAGE) -> list[Counts]:
 
 
 def share(reached: int, total: int) -> float:
-    """Return the part that was reached; of nothing, all."""
+    """Return the share that was reached; 1 if there is nothing to reach."""
     return reached / total if total else 1.0
 
 
 def failures(files: list[Counts]) -> list[str]:
-    """Print the table; return what is below the bar or was not measured."""
+    """Print the table; return the areas that are below the limit or were not measured."""
     found = []
     print(f"{'':44}{'lines':>16}{'branches':>18}")
     for area, patterns in AREAS.items():

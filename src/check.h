@@ -16,7 +16,7 @@ inline std::string to_text(std::string_view text) { return std::string(text); }
 inline std::string to_text(const char* text) { return text; }
 inline std::string to_text(bool value) { return value ? "true" : "false"; }
 
-// Numbers in their shortest exact form, whatever the locale of the process.
+// Returns a number in its shortest exact form, whatever the locale of the process.
 template <typename Number>
   requires std::is_arithmetic_v<Number>
 std::string to_text(Number value) {
@@ -25,14 +25,14 @@ std::string to_text(Number value) {
   return std::string(buffer, end);
 }
 
-// A shape as NumPy prints it: (2, 3), (4,), ().
+// Returns a shape as NumPy prints it: (2, 3), (4,), ().
 inline std::string to_text(std::span<const std::int64_t> shape) {
   std::string text = "(";
   for (std::size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + to_text(shape[i]);
   return text + (shape.size() == 1 ? ",)" : ")");
 }
 
-// All parts one after another.
+// Joins the text of all parts.
 template <typename... Parts>
 std::string concat(const Parts&... parts) {
   return (std::string() + ... + to_text(parts));

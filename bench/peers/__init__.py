@@ -1,1 +1,1 @@
-"""The contestants' processes, and how each runtime's users would write the layer."""
+"""The contestants' processes, with the layer as a user of each runtime would write it."""

@@ -1,4 +1,4 @@
-"""The published layer itself, fusionlab-learn's, on the TensorFlow and Keras 2 that it needs."""
+"""The published layer of fusionlab-learn, on the TensorFlow and Keras 2 that it needs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bench.problem import WEIGHTS, Problem
 
 
 def versions() -> dict[str, str]:
-    """What runs."""
+    """Return the versions in use."""
     version = importlib.metadata.version("fusionlab-learn")
     return {"fusionlab-learn": version, "tensorflow": tf.__version__}
 
 
 def load(problem: Problem, mode: str, task: str, form: str) -> Model:
-    """Make ready mode "eager", "graph" or "xla"."""
+    """Prepare mode "eager", "graph" or "xla"."""
     if form == "folded":
         return tensorflow_layer.folded(problem, mode, task)
     shape = problem.shape

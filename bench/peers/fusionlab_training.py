@@ -1,10 +1,10 @@
-"""Trains the published layer itself, where fusionlab lives; bench/collapse.py starts it.
+"""Trains the published layer in fusionlab's environment; bench/collapse.py starts it.
 
     python -m bench.peers.fusionlab_training IN.npz OUT.npz
 
-IN holds x and target (B, T, U), steps, learning_rate, memory_size, num_heads and, if training does
-not begin from the layer's own initial weights, these by their names. OUT gets the loss before each
-step and after the last, the largest difference between two slots at each of these, and the weights.
+IN holds x and target (B, T, U), steps, learning_rate, memory_size, num_heads and, unless training
+starts from the layer's own initial weights, the weights by name. OUT gets the loss before each step
+and after the last, the largest difference between two slots at these times, and the weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.problem import WEIGHTS
 
 
 def main(source: Path, target: Path) -> None:
-    """Train as `source` says and write `target`."""
+    """Train on the data of `source` and write `target`."""
     with np.load(source) as data:
         given = dict(data)
     x, wanted = tf.constant(given["x"], tf.float32), tf.constant(given["target"], tf.float32)

@@ -13,7 +13,7 @@ from bench.peers.worker import Model
 
 
 def _published(x1: Any, x2: Any, w: Mapping[str, Any]) -> Any:
-    """As written."""
+    """Return the result as published."""
     s1 = x1 @ w["source1.kernel"] + w["source1.bias"]
     s2 = s1 if x2 is None else x2 @ w["source2.kernel"] + w["source2.bias"]
     query = jnp.einsum("btu,uhd->bthd", s1, w["query.kernel"]) + w["query.bias"]
@@ -26,7 +26,7 @@ def _published(x1: Any, x2: Any, w: Mapping[str, Any]) -> Any:
 
 
 def _folded(x1: Any, x2: Any, w: Mapping[str, Any], way: Way) -> Any:
-    """In the cheapest way, with the weights that `fold` made."""
+    """Return the result in the cheapest way, with the weights from `fold`."""
     s1 = x1 @ w["w1"] + w["b1"] if way.dense1 else x1
     if x2 is None and way.dense1 == way.dense2:
         s2 = s1
@@ -49,7 +49,7 @@ def _folded(x1: Any, x2: Any, w: Mapping[str, Any], way: Way) -> Any:
 
 
 def load(problem: PairProblem, task: str, form: str) -> Model:
-    """Make ready mode "jit"."""
+    """Prepare mode "jit"."""
     shape, routes = problem.shape, problem.routes[task]
     inputs = jnp.asarray(problem.x1), jnp.asarray(problem.x2)
     weights = {name: jnp.asarray(value) for name, value in problem.weights.items()}
@@ -79,7 +79,7 @@ def load(problem: PairProblem, task: str, form: str) -> Model:
             lambda: jax.block_until_ready(step(*inputs, weights)),
             lambda found: [*found[:3], *(found[3][name] for name in weights)],
         )
-    # The weights are constants to the compiler.
+    # The compiler sees the weights as constants.
     arrays = None if form == "published" else jax.tree.map(jnp.asarray, problem.folded())
     forward = jax.jit(lambda x1, x2: layer(x1, x2, weights, arrays))
     return Model(lambda: forward(*inputs).block_until_ready(), lambda y: [y])

@@ -1,4 +1,4 @@
-"""JAX under jit."""
+"""JAX with jit."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bench.problem import WEIGHTS, Problem
 
 
 def versions() -> dict[str, str]:
-    """What runs."""
+    """Return the versions in use."""
     return {"jax": jax.__version__, "jaxlib": jax.lib.__version__}
 
 
 def _published(x: Any, *weights: Any) -> Any:
-    """The layer as written; the memory stands once, not tiled over the batch."""
+    """Return the result as published, with a single memory instead of one tiled over the batch."""
     memory, wq, bq, wk, bk, wv, bv, wo, bo = weights
     query = (jnp.einsum("btu,uhd->bthd", x, wq) + bq) * wq.shape[-1] ** -0.5
     key = jnp.einsum("su,uhd->shd", memory, wk) + bk
@@ -47,7 +47,7 @@ def _folded(x: Any, *weights: Any) -> Any:
 
 
 def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Model:
-    """Make ready mode "jit"."""
+    """Prepare mode "jit"."""
     if isinstance(problem, PairProblem):
         return jax_pairs.load(problem, task, form)
     x = jnp.asarray(problem.x)
@@ -63,7 +63,7 @@ def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Mod
         step = jax.jit(gradients)
         return Model(lambda: jax.block_until_ready(step(x, *weights)), list)
     if form == "published":
-        # The weights are constants to the compiler.
+        # The compiler sees the weights as constants.
         forward = jax.jit(lambda x: _published(x, *weights))
     else:
         arrays = problem.folded()

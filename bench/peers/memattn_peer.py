@@ -1,4 +1,4 @@
-"""memattn through its Python face, into an array that is given."""
+"""memattn through its Python package, into a given array."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from bench.problem import Problem
 
 
 def versions() -> dict[str, str]:
-    """What runs."""
+    """Return the versions in use."""
     return {"memattn": memattn.__version__, "numpy": np.__version__}
 
 
 def _load_pair(problem: PairProblem) -> Model:
-    """The layers of two inputs."""
+    """Return a model of a layer of two inputs."""
     shape = problem.shape
     layer: memattn.CrossAttention | memattn.HierarchicalAttention
     widths = (shape.width1, shape.width2)
@@ -34,7 +34,7 @@ def _load_pair(problem: PairProblem) -> Model:
 
 
 def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Model:
-    """Make ready mode "python"; only task "forward"."""
+    """Prepare mode "python"; only task "forward"."""
     if isinstance(problem, PairProblem):
         return _load_pair(problem)
     shape = problem.shape

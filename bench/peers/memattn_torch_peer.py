@@ -1,4 +1,4 @@
-"""memattn through its PyTorch face, and what PyTorch itself takes for a step."""
+"""memattn's PyTorch module, and the share of PyTorch itself in a step."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ torch.set_num_threads(1)
 
 
 def versions() -> dict[str, str]:
-    """What runs."""
+    """Return the versions in use."""
     return {"memattn": memattn.__version__, "torch": torch.__version__}
 
 
 def load(problem: Problem, mode: str, task: str, form: str) -> Model:
-    """Make ready mode "eager", "compile" or "alone", the last for task "step" only."""
+    """Prepare mode "eager", "compile" or "alone", the last one for task "step" only."""
     shape = problem.shape
     layer = MemoryAugmentedAttention(shape.units, shape.memory_size, shape.num_heads)
     layer.load_state_dict({name: torch.from_numpy(w) for name, w in problem.weights.items()})
@@ -44,8 +44,8 @@ def load(problem: Problem, mode: str, task: str, form: str) -> Model:
         y = layer(x)
         known = torch.autograd.grad(y, inputs, grad_y, retain_graph=True)
         function = _alone(y.detach(), known, inputs)
-    # A training step folds, since its weights have just changed. The key bias has no effect on
-    # the result, so that one of its values can change and the result be checked.
+    # A training step folds, since its weights have just changed. The key bias has no effect on the
+    # result, so changing one of its values keeps the result comparable.
     changing = dict(layer.named_parameters())["key.bias"].detach().numpy()
 
     def step() -> Any:
@@ -57,7 +57,7 @@ def load(problem: Problem, mode: str, task: str, form: str) -> Model:
 
 
 def _alone(y: Any, grads: Any, inputs: list[Any]) -> Any:
-    """Return a function that has its result and gradients before it is called."""
+    """Return a function whose result and gradients are known before it is called."""
 
     class Known(torch.autograd.Function):  # type: ignore[misc]  # mypy has no types of torch here
         @staticmethod

@@ -1,4 +1,4 @@
-"""The layer as an ONNX graph, as published and folded by hand, for the runtimes that read one."""
+"""The layer as an ONNX graph, as published and folded by hand, for runtimes that read ONNX."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ OPSET = 17
 
 
 class Graph:
-    """Collects nodes and constants. The steps are there for those that build one."""
+    """Collects nodes and constants. Code that builds a graph may read the steps."""
 
     def __init__(self, steps1: int = 0, steps2: int = 0) -> None:
         self.steps1, self.steps2 = steps1, steps2
@@ -23,18 +23,18 @@ class Graph:
         self.constants: list[onnx.TensorProto] = []
 
     def constant(self, name: str, value: Array | np.ndarray) -> str:
-        """Add a constant, and return its name."""
+        """Add a constant and return its name."""
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value), name))
         return name
 
     def add(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Add a node, and return the name of its output."""
+        """Add a node and return the name of its output."""
         name = output or f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
 
     def reshape(self, value: str, *sizes: int) -> str:
-        """Add a Reshape; 0 keeps a size, -1 is what is left."""
+        """Add a Reshape; 0 keeps a size, -1 stands for the rest."""
         shape = self.constant(f"shape_{len(self.nodes)}", np.array(sizes, np.int64))
         return self.add("Reshape", value, shape)
 
@@ -44,7 +44,7 @@ class Graph:
         return self.add("Add", product, self.constant(f"{name}_bias", bias))
 
     def model(self, inputs: Mapping[str, tuple[int, ...]], output: tuple[int, ...]) -> bytes:
-        """Return the whole graph, whose inputs have these names and shapes, as ONNX writes it."""
+        """Return the graph in ONNX's format; `inputs` has the names and shapes of its inputs."""
         values = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, sizes)
             for name, sizes in inputs.items()
@@ -59,10 +59,10 @@ class Graph:
 
 
 def published(problem: Problem) -> bytes:
-    """Z = X + MultiHeadAttention(X, M, M), input (B, T, U), as the exporters of Keras write it.
+    """Return Z = X + MultiHeadAttention(X, M, M), input (B, T, U), as Keras' exporters write it.
 
-    The memory stands once, not tiled over the batch, and is a constant with its projections: the
-    runtime may compute keys and values when it loads the graph, and ONNX Runtime and OpenVINO do.
+    The memory and its projections are constants, and it is not tiled over the batch. So a runtime
+    may compute keys and values when it loads the graph, as ONNX Runtime and OpenVINO do.
     """
     batch, steps, units, slots, heads = problem.shape.sizes
     weights = problem.weights
@@ -88,7 +88,7 @@ def published(problem: Problem) -> bytes:
 
 
 def folded(problem: Problem) -> bytes:
-    """Two matrix products with a softmax per head between them, input (N, U)."""
+    """Return two matrix products with a softmax per head between them, input (N, U)."""
     shape = problem.shape
     arrays = problem.folded()
     graph = Graph()
@@ -101,7 +101,7 @@ def folded(problem: Problem) -> bytes:
 
 
 def build(problem: Problem, form: str) -> tuple[bytes, dict[str, Array]]:
-    """The graph of a form, and its input."""
+    """Return the graph of a form, and its input."""
     if form == "published":
         return published(problem), {"x": problem.x}
     return folded(problem), {"x": problem.x.reshape(problem.shape.tokens, -1)}

@@ -13,7 +13,7 @@ from bench.problem import Array, Problem
 
 
 def _published(graph: Graph, prefix: str, x1: str, x2: str, w: Mapping[str, Array]) -> str:
-    """As the exporters of Keras write it; x2 is x1 in self-attention, which has one Dense."""
+    """Add the layer as Keras' exporters write it; in self-attention x2 is x1, with one Dense."""
     heads, units = w["query.bias"].shape
 
     def dense(value: str, name: str) -> str:
@@ -36,7 +36,7 @@ def _published(graph: Graph, prefix: str, x1: str, x2: str, w: Mapping[str, Arra
 
 
 def _folded(graph: Graph, prefix: str, x1: str, x2: str, w: Mapping[str, Array], way: Way) -> str:
-    """In the cheapest way, with the weights that were folded in float64."""
+    """Add the layer in the cheapest way, with the weights that were folded in float64."""
 
     def flat(name: str) -> Array:
         return w[name].reshape(len(w[name]), -1)
@@ -82,14 +82,14 @@ def _folded(graph: Graph, prefix: str, x1: str, x2: str, w: Mapping[str, Array],
 
 
 def graph_of(problem: Problem | PairProblem, form: str) -> tuple[bytes, dict[str, Array]]:
-    """The graph of any layer's form, and its inputs."""
+    """Return the graph of any layer's form, and its inputs."""
     if isinstance(problem, PairProblem):
         return build(problem, form)
     return onnx_graph.build(problem, form)
 
 
 def build(problem: PairProblem, form: str) -> tuple[bytes, dict[str, Array]]:
-    """The graph of a form, and its inputs."""
+    """Return the graph of a form, and its inputs."""
     shape = problem.shape
     graph = Graph(steps1=shape.steps1, steps2=shape.steps2)
     results = []

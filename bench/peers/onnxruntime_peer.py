@@ -1,4 +1,4 @@
-"""ONNX Runtime on the graphs of onnx_graph.py, input and output bound once."""
+"""ONNX Runtime on the graphs of onnx_graph.py, with input and output bound once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from bench.problem import Problem
 
 
 def versions() -> dict[str, str]:
-    """What runs."""
+    """Return the versions in use."""
     return {"onnxruntime": ort.__version__, "onnx": onnx.__version__}
 
 
 def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Model:
-    """Make ready mode "graph"; only task "forward"."""
+    """Prepare mode "graph"; only task "forward"."""
     graph, inputs = onnx_pairs.graph_of(problem, form)
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1

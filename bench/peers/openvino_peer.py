@@ -1,7 +1,7 @@
 """OpenVINO on the graphs of onnx_graph.py, for the latency of one stream.
 
-Mode "graph" is held to float32. Mode "default" leaves the precision to OpenVINO, which takes
-bfloat16 where the machine has it.
+Mode "graph" is set to float32. Mode "default" leaves the precision to OpenVINO, which chooses
+bfloat16 if the machine has it.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ CONFIG = {
 
 
 def versions() -> dict[str, str]:
-    """What runs."""
+    """Return the versions in use."""
     chosen = ov.Core().get_property("CPU", "INFERENCE_PRECISION_HINT").get_type_name()
     return {"openvino": str(ov.__version__), "default precision": chosen}
 
 
 def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Model:
-    """Make ready mode "graph" or "default"; only task "forward"."""
+    """Prepare mode "graph" or "default"; only task "forward"."""
     graph, inputs = onnx_pairs.graph_of(problem, form)
     core = ov.Core()
     config = CONFIG if mode == "default" else CONFIG | {"INFERENCE_PRECISION_HINT": "f32"}
     compiled = core.compile_model(core.read_model(model=graph), "CPU", config)
     request = compiled.create_infer_request()
     for name, value in inputs.items():
-        # Owns its memory; a shared one would not keep the value alive.
+        # Owns its memory; a shared tensor would not keep the value alive.
         tensor = ov.Tensor(ov.Type.f32, value.shape)
         tensor.data[:] = value
         request.set_tensor(name, tensor)

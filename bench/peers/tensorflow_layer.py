@@ -1,4 +1,4 @@
-"""What every TensorFlow shares: graphs with or without XLA, and the layer folded by hand."""
+"""Code for every TensorFlow: graphs with or without XLA, and the layer folded by hand."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.problem import WEIGHTS, Problem
 
 
 def compiled(function: Callable[..., Any], mode: str, *arguments: Any) -> Callable[[], Any]:
-    """`function` on these tensors: eager, as a graph, or as a graph under XLA."""
+    """Return `function` on these tensors: eager, as a graph, or as a graph with XLA."""
     if mode == "eager":
         return lambda: function(*arguments)
     concrete = tf.function(function, jit_compile=mode == "xla").get_concrete_function(*arguments)
@@ -22,7 +22,7 @@ def compiled(function: Callable[..., Any], mode: str, *arguments: Any) -> Callab
 def model(
     layer: Callable[[Any], Any], weights: list[Any], problem: Problem, mode: str, task: str
 ) -> Model:
-    """A call, or a call with the gradients of x and of `weights`, in the order of WEIGHTS."""
+    """Return a call, or one with the gradients of x and of `weights`, in the order of WEIGHTS."""
     x, grad_y = tf.constant(problem.x), tf.constant(problem.grad_y)
 
     def step(x: Any, grad_y: Any) -> Any:
@@ -57,7 +57,7 @@ def _fold(weights: list[Any]) -> tuple[Any, Any, Any, Any]:
 
 
 def folded(problem: Problem, mode: str, task: str) -> Model:
-    """The layer folded by hand; a training step folds, too."""
+    """Return the layer folded by hand; a training step includes folding."""
     heads = problem.shape.num_heads
     if task == "step":
         weights = [tf.Variable(problem.weights[name]) for name in WEIGHTS]

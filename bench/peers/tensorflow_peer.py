@@ -1,4 +1,4 @@
-"""TensorFlow with Keras 3: its MultiHeadAttention over a memory tiled over the batch."""
+"""TensorFlow with Keras 3: its MultiHeadAttention, with the memory tiled over the batch."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from bench.problem import WEIGHTS, Problem
 
 
 def versions() -> dict[str, str]:
-    """What runs."""
+    """Return the versions in use."""
     return {"tensorflow": tf.__version__, "keras": keras.__version__}
 
 
 def load(problem: Problem, mode: str, task: str, form: str) -> Model:
-    """Make ready mode "graph" or "xla"."""
+    """Prepare mode "graph" or "xla"."""
     if form == "folded":
         return tensorflow_layer.folded(problem, mode, task)
     batch, steps, units, slots, heads = problem.shape.sizes
     attention = keras.layers.MultiHeadAttention(heads, units)
     attention.build((batch, steps, units), (batch, slots, units), (batch, slots, units))
     attention.set_weights([problem.weights[name] for name in WEIGHTS if name != "memory"])
-    # A constant unless it learns, so that the graph may be simplified.
+    # A constant unless it is trained, so that the graph may be simplified.
     make = tf.Variable if task == "step" else tf.constant
     memory = make(problem.weights["memory"])
 

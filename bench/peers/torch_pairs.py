@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # the name that everybody gives it
+import torch.nn.functional as F  # noqa: N812  # its usual name
 
 from bench.pairs import WAYS, PairProblem, Way, attentions, fold
 
@@ -17,7 +17,7 @@ def _dense(x: Any, kernel: Any, bias: Any) -> Any:
 
 
 def _published(x1: Any, x2: Any, w: Mapping[str, Any]) -> Any:
-    """As written, with the fused attention."""
+    """Return the result as published, with the fused attention."""
     heads, units = w["query.bias"].shape
     s1 = _dense(x1, w["source1.kernel"], w["source1.bias"])
     s2 = s1 if x2 is None else _dense(x2, w["source2.kernel"], w["source2.bias"])
@@ -32,7 +32,7 @@ def _published(x1: Any, x2: Any, w: Mapping[str, Any]) -> Any:
 
 
 def _folded(x1: Any, x2: Any, w: Mapping[str, Any], way: Way) -> Any:
-    """In the cheapest way, with the weights that `fold` made."""
+    """Return the result in the cheapest way, with the weights from `fold`."""
     s1 = _dense(x1, w["w1"], w["b1"]) if way.dense1 else x1
     if x2 is None and way.dense1 == way.dense2:
         s2 = s1
@@ -42,7 +42,7 @@ def _folded(x1: Any, x2: Any, w: Mapping[str, Any], way: Way) -> Any:
     batch, steps1, width1 = s1.shape
     _, steps2, width2 = s2.shape
     if way.left and way.source:
-        # Rows (t, h) of all heads read one matrix of keys, which is that of the values, too.
+        # Rows (t, h) of all heads read one matrix, which holds the keys and the values.
         rows = _dense(s1, w["a"], w["a0"]).reshape(batch, 1, -1, width2)
         tokens = s2[:, None]
         read = F.scaled_dot_product_attention(rows, tokens, tokens, scale=1.0)
@@ -62,7 +62,7 @@ def _folded(x1: Any, x2: Any, w: Mapping[str, Any], way: Way) -> Any:
 
 
 def forward(problem: PairProblem, form: str) -> tuple[Callable[..., Any], list[Any], list[Any]]:
-    """A function of both inputs and the parts that are constant, these parts, and the inputs."""
+    """Return a function of both inputs and the constant parts, these parts, and the inputs."""
     one_source = problem.shape.layer == "hierarchical"
     if form == "published":
         sets: list[dict[str, Any]] = [part.weights for part in problem.attentions()]
@@ -89,7 +89,7 @@ def forward(problem: PairProblem, form: str) -> tuple[Callable[..., Any], list[A
 
 
 def step(problem: PairProblem, form: str) -> tuple[Callable[..., Any], list[Any]]:
-    """A function of both inputs and all weights, and those arrays."""
+    """Return a function of both inputs and all weights, and those arrays."""
     shape, names = problem.shape, list(problem.weights)
 
     def run(x1: Any, x2: Any, *weights: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812  # the name that everybody gives it
+import torch.nn.functional as F  # noqa: N812  # its usual name
 
 from bench.pairs import PairProblem
 from bench.peers import torch_pairs
@@ -17,12 +17,12 @@ torch.set_num_threads(1)
 
 
 def versions() -> dict[str, str]:
-    """What runs."""
+    """Return the versions in use."""
     return {"torch": torch.__version__}
 
 
 def _published(x: Any, *weights: Any) -> Any:
-    """The layer as written; keys and values are projected once and expanded over the batch."""
+    """Return the result as published; keys and values are projected once, then expanded."""
     memory, wq, bq, wk, bk, wv, bv, wo, bo = weights
     heads, units = bq.shape
 
@@ -87,7 +87,7 @@ def _forward(problem: Problem | PairProblem, mode: str, form: str) -> Model:
 
 
 def _run(function: Callable[..., Any], parts: list[Any], inputs: list[Any], mode: str) -> Model:
-    """A forward pass, whose weights are constants."""
+    """Return a forward pass whose weights are constants."""
     module = _Constants(function, parts)
     module.eval()
     compiled = _compiled(module, mode)
@@ -101,7 +101,7 @@ def _run(function: Callable[..., Any], parts: list[Any], inputs: list[Any], mode
 
 
 class _Constants(torch.nn.Module):  # type: ignore[misc]  # mypy has no types of torch here
-    """A module whose parameters the compiler may take for constants (freezing)."""
+    """A module whose parameters the compiler may treat as constants (freezing)."""
 
     def __init__(self, function: Callable[..., Any], parts: list[Any]) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def _step(problem: Problem | PairProblem, mode: str, form: str) -> Model:
 
     def call() -> Any:
         y = function(*inputs)
-        # The key bias is in no folded form: its gradient is 0 in truth.
+        # No folded form contains the key bias, whose true gradient is 0.
         grads = torch.autograd.grad(y, inputs, grad_y, allow_unused=True, materialize_grads=True)
         return [y.detach(), *grads]
 
@@ -132,7 +132,7 @@ def _step(problem: Problem | PairProblem, mode: str, form: str) -> Model:
 
 
 def load(problem: Problem | PairProblem, mode: str, task: str, form: str) -> Model:
-    """Make ready mode "eager" or "compile"."""
+    """Prepare mode "eager" or "compile"."""
     if task == "step":
         return _step(problem, mode, form)
     torch._inductor.config.freezing = True

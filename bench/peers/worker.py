@@ -1,7 +1,7 @@
-"""A contestant's process: holds models warm, and times them when a line on standard input says so.
+"""A contestant's process: keeps models loaded, and times them on commands from standard input.
 
-A line holds fields separated by tabs; each is answered by one line, ``ok ANSWER`` or
-``error MESSAGE``. ``bench/layer_worker.cc`` speaks the same:
+A command is a line of fields separated by tabs; each gets one line as an answer, ``ok ANSWER`` or
+``error MESSAGE``. ``bench/layer_worker.cc`` has the same protocol:
 
     hello                                          versions, as JSON
     load ID MODE TASK FORM FOLDER LAYER SIZES...   makes a model ready; SIZES as bench/shapes.py
@@ -37,21 +37,21 @@ from bench.shapes import PairShape, Shape
 
 @dataclass
 class Model:
-    """`call` is what is timed; `read` turns what it returns into [y] or [y, grad_x, grads...]."""
+    """A timed `call`, and `read`, which turns its result into [y] or [y, grad_x, grads...]."""
 
     call: Callable[[], Any]
     read: Callable[[Any], list[Any]]
 
 
 class Worker:
-    """Answers the lines; `peer` is the module that makes the models."""
+    """Answers the commands; `peer` is the module that makes the models."""
 
     def __init__(self, peer: Any) -> None:
         self._peer = peer
         self._models: dict[str, Model] = {}
 
     def answer(self, fields: list[str]) -> str:
-        """The answer to one line."""
+        """Return the answer to one command."""
         verb, *rest = fields
         if verb not in ("hello", "load", "run", "time", "latency", "unload"):
             raise ValueError(f"unknown command {verb}")
@@ -59,7 +59,7 @@ class Worker:
         return answer
 
     def hello(self) -> str:
-        """Versions of everything that the peer runs on."""
+        """Return the versions of everything that the peer runs on."""
         return json.dumps({**self._peer.versions(), "python": sys.version.split()[0]})
 
     def load(
@@ -85,7 +85,7 @@ class Worker:
         return ""
 
     def time(self, name: str, calls: str, warm_up: str) -> str:
-        """Time many calls as one."""
+        """Time many calls together."""
         call = self._models[name].call
         for _ in range(int(warm_up)):
             call()
@@ -96,7 +96,7 @@ class Worker:
         return str(perf_counter_ns() - begin)
 
     def latency(self, name: str, calls: str) -> str:
-        """Time every call by itself."""
+        """Time every call separately."""
         call = self._models[name].call
         times = []
         for _ in range(int(calls)):
@@ -108,15 +108,15 @@ class Worker:
         return " ".join(str(times[last * share // 1000]) for share in (500, 990, 999, 1000))
 
     def unload(self, name: str) -> str:
-        """Forget a model."""
+        """Unload a model."""
         del self._models[name]
         gc.collect()
         return ""
 
 
 def main() -> None:
-    """Serve the peer that the command line names."""
-    # What the runtimes print goes to standard error, so that answers stand alone.
+    """Serve the peer named on the command line."""
+    # Output of the runtimes goes to standard error, so that standard output has only answers.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     worker: Worker | None = None
@@ -126,7 +126,7 @@ def main() -> None:
                 worker = Worker(importlib.import_module(f"bench.peers.{sys.argv[1]}_peer"))
                 gc.disable()
             reply = "ok " + worker.answer(line.rstrip("\n").split("\t"))
-        except Exception as error:  # whatever a runtime throws is an answer, not an end
+        except Exception as error:  # an exception of a runtime is an answer, not an end
             text = " ".join(str(error).split())
             reply = f"error {type(error).__name__}: {text[:300]}"
         answers.write(reply + "\n")

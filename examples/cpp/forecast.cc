@@ -1,6 +1,5 @@
 // Forecasts the sales of many shops a week ahead, with and without their promotions. The next
-// promotions are planned, so they are known when the forecast is made; nothing in past sales tells
-// them.
+// promotions are planned, so they are known when the forecast is made. Past sales do not show them.
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -15,13 +14,12 @@ namespace {
 
 constexpr std::size_t kShops = 40, kDays = 140, kHorizon = 7;
 
-// Sales rise by 60 % on days of a promotion. What comes after kDays is what the forecasts are held
-// against.
+// Sales rise by 60 % on days of a promotion. Forecasts are compared with the sales after kDays.
 struct Shops {
   std::vector<double> known;             // the first kDays of each shop
   std::vector<double> ahead;             // the kHorizon days after them
   std::vector<std::int64_t> offsets{0};  // of each shop in `known`
-  std::vector<float> promotions;         // kDays + kHorizon rows of each shop: 1 on days of one
+  std::vector<float> promotions;         // kDays + kHorizon rows of each shop: 1 with a promotion
 
   Shops() {
     std::mt19937 random(1);
@@ -49,7 +47,7 @@ double error_of(memattn::PanelForecasterOptions options, const memattn::SeriesVi
   memattn::PanelForecaster forecaster(options);
   forecaster.fit(series);
 
-  std::vector<std::int64_t> shops, times;  // from the end of each shop
+  std::vector<std::int64_t> shops, times;  // origins at the end of each shop
   for (std::size_t shop = 0; shop < kShops; ++shop) {
     shops.push_back(static_cast<std::int64_t>(shop));
     times.push_back(kDays);
@@ -69,7 +67,7 @@ int run() {
   memattn::PanelForecasterOptions options;
   const double without = error_of(options, {shops.known, shops.offsets}, shops.ahead);
   options.covariates = 1;  // the columns of the table
-  // The promotions of the week ahead and of the 28 days that the network sees.
+  // The promotions of the week ahead and of the 28 days in the network's window.
   options.blocks = {{.first_column = 0, .columns = 1, .first_row = 0, .rows = kHorizon},
                     {.first_column = 0, .columns = 1, .first_row = -28, .rows = 28}};
   const double with =

@@ -1,4 +1,4 @@
-// Makes a layer, applies it, looks at what each token read, and takes it through a file.
+// Creates a layer, applies it, shows what each token reads, and saves and loads the layer.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -28,7 +28,7 @@ int run() {
   layer.forward(x, {.batch = batch, .steps = steps}, y, {},
                 {.values = scores, .average_heads = true});
 
-  std::puts("What each token of the first sequence reads, a row a token, a column a slot:");
+  std::puts("What each token of the first sequence reads, one row per token, one column per slot:");
   const auto slots = static_cast<std::size_t>(config.memory_size);
   for (std::size_t step = 0; step < static_cast<std::size_t>(steps); ++step) {
     for (std::size_t slot = 0; slot < slots; ++slot) {

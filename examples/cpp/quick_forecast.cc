@@ -1,5 +1,5 @@
 // Forecasts one short series in a C++ program, without Python and without training. The networks
-// are a file that the Python package has in memattn/forecast/prior:
+// come from a file of the Python package, in memattn/forecast/prior:
 //
 //   example_quick_forecast season-12.safetensors
 #include <cstddef>
@@ -18,7 +18,7 @@ const std::vector<double> kSales = {112, 118, 132, 129, 121, 135, 148, 148, 136,
 constexpr std::size_t kMonths = 6;
 
 void run(const char* path) {
-  // Once, when the program starts; any number of threads may use it.
+  // Load it once at program start; any number of threads may use it.
   const auto forecaster = memattn::QuickForecaster::load(path);
 
   const std::vector<double> levels = {80};

@@ -18,11 +18,11 @@ namespace {
 constexpr std::int64_t kShown = 3;  // series
 
 void run(const char* path) {
-  // Once, when the program starts; any number of threads may use it.
+  // Load it once at program start; any number of threads may use it.
   const auto forecaster = memattn::SavedForecaster::load(path);
 
   std::vector<double> levels(forecaster.levels().begin(), forecaster.levels().end());
-  if (forecaster.has_intervals() && levels.empty()) levels = {80};  // any level can be had
+  if (forecaster.has_intervals() && levels.empty()) levels = {80};  // any level is available
   const auto horizon = static_cast<std::size_t>(forecaster.horizon());
   std::vector<double> forecasts(horizon), bounds(levels.size() * 2 * horizon);
   const auto count = static_cast<std::int64_t>(forecaster.ids().size());
@@ -42,7 +42,7 @@ void run(const char* path) {
 
 int main(int argc, char** argv) {
   if (argc != 2) {
-    std::fprintf(stderr, "usage: %s FILE, which Forecaster.save wrote\n", argv[0]);
+    std::fprintf(stderr, "usage: %s FILE_FROM_FORECASTER_SAVE\n", argv[0]);
     return 2;
   }
   try {

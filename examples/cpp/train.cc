@@ -1,5 +1,5 @@
-// Trains the layer with Adam on a toy target: a token of class k, one-hot with noise, shall become
-// the pattern of its class. No bias or residual can do that; the memory has to hold the patterns.
+// Trains the layer with Adam on a toy target: a token of class k, one-hot with noise, must become
+// the pattern of its class. No bias or residual can do that, so the memory must hold the patterns.
 #include <cmath>
 #include <cstdint>
 #include <cstdio>

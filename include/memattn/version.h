@@ -14,7 +14,8 @@
 
 namespace memattn {
 
-// MEMATTN_VERSION of the library that runs, which a shared one may have other than the headers.
+// Returns MEMATTN_VERSION of the running library. A shared library may have another version than
+// the headers.
 [[nodiscard]] MEMATTN_EXPORT const char* version() noexcept;
 
 }  // namespace memattn

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Formatting, lint and pytest, which scripts/test runs as stages and scripts/format in part.
+# Formatting, lint and pytest, which scripts/test runs as stages and scripts/format partly runs.
 # Sourced from the root of the repository, after setup.sh.
 
-# The tree as git sees it, with new files that are not ignored; an exported tree has no git.
+# Lists the files that git tracks and new ones that it does not ignore; an exported tree has no git.
 list_files() {
   if git rev-parse --is-inside-work-tree >/dev/null 2>&1; then
     git ls-files --cached --others --exclude-standard -- "$@" | while read -r file; do
@@ -33,10 +33,11 @@ check_lint() {
   scripts/lint-prose
 }
 
-# File by file in as many processes as there are cores: what a file prepares is prepared once.
+# Runs file by file in as many processes as there are cores: a process shares the fixtures of a
+# file.
 run_pytest() { python -m pytest --quiet --tb=short --numprocesses="$JOBS" --dist=loadfile "$@"; }
 
-# One report; with --long all kinds of them.
+# Makes one report, or with --long all kinds.
 test_browser() {
   if [[ ${mode:-} == --long ]]; then local -x MEMATTN_LONG_TESTS=1; fi
   run_pytest tests/browser

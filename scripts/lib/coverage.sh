@@ -4,22 +4,22 @@
 
 COVERAGE=build/coverage
 
-# The tests of src/io and src/layer, on the best instruction set: kernels are not what is counted. The
-# preset inlines nothing, or branches of the standard library would be counted on our lines.
+# The tests of src/io and src/layer, on the best instruction set, since kernels are not counted. The
+# preset inlines nothing, or branches of the standard library would count as ours.
 measure_cpp_coverage() {
   configure "$COVERAGE" --preset coverage -DMEMATTN_BUILD_EXAMPLES=OFF
   cmake --build "$COVERAGE" --target tests/cpp/io/all tests/cpp/layer/all
   find "$COVERAGE" -name '*.gcda' -delete
   MEMATTN_TEST_BEST_ISA=1 run_ctest "$COVERAGE" --tests-regex '^(io|layer)\.'
-  # A branch that only an exception takes is left out: almost every call has one.
+  # Leaves out branches that only an exception takes, since almost every call has one.
   gcovr --root . --filter src/io/ --filter src/layer/ \
     --exclude-throw-branches --exclude-unreachable-branches --merge-lines -j "$JOBS" \
     --json-summary "$COVERAGE/cpp.json" --txt "$COVERAGE/cpp.txt" --html-details "$COVERAGE/cpp.html" \
     "$COVERAGE/src" "$COVERAGE/tests/cpp/io" "$COVERAGE/tests/cpp/layer"
 }
 
-# Child processes count too: pyproject.toml, [tool.coverage.run]. Left out: a test whose child may
-# write no more than a few bytes, the file of coverage.py among them.
+# Child processes count too: pyproject.toml, [tool.coverage.run]. Leaves out a test whose child may
+# write only a few bytes, too few for the file of coverage.py.
 measure_python_coverage() {
   local status=0 small=tests/python/cli/test_convert_command.py
   small+=::test_a_full_disk_exits_with_1

@@ -2,7 +2,7 @@
 # The builds of the C++ code and its tests: g++, clang++, sanitizers, valgrind, 64-bit Arm.
 # Sourced from the root of the repository, after setup.sh.
 
-# configure FOLDER CMAKE-OPTION...: a folder that belongs to another checkout is made anew.
+# configure FOLDER CMAKE-OPTION...: recreates a folder that belongs to another checkout.
 configure() {
   local folder=$1 home
   shift
@@ -26,7 +26,7 @@ build_clang() {
   cmake --build build/clang
 }
 
-# One build by clang++ for its warnings, for its sanitizers, and for the fuzz targets, which run in it.
+# One build with clang++, for its warnings, its sanitizers, and the fuzz targets.
 build_sanitized() {
   configure build/asan-clang --preset asan -DCMAKE_CXX_COMPILER="$(clang_compiler)" \
     -DMEMATTN_SANITIZE=address,undefined,fuzzer-no-link \
@@ -43,10 +43,10 @@ run_ctest() {
   ctest --test-dir "$1" --output-on-failure --no-tests=error --parallel "$JOBS" "${@:2}"
 }
 
-# Every program, on the best instruction set.
+# Runs every program on the best instruction set.
 asan_some() { MEMATTN_TEST_BEST_ISA=1 run_ctest build/asan-clang; }
 
-# ThreadSanitizer of g++ 12 cannot map its shadow where addresses are random over 32 bits.
+# g++ 12's ThreadSanitizer cannot map its shadow memory if addresses have more than 32 random bits.
 run_tsan() {
   local without_randomness=()
   if setarch "$(uname -m)" --addr-no-randomize true 2>/dev/null; then
@@ -56,7 +56,7 @@ run_tsan() {
     --no-tests=error "$@"
 }
 
-# The programs in which the most threads meet, on the best instruction set: threads meet alike on all.
+# The programs that use the most threads, on the best instruction set; threads do not depend on it.
 tsan_some() {
   configure build/tsan --preset tsan -DMEMATTN_BUILD_EXAMPLES=OFF
   cmake --build build/tsan --target kernels_executor_test layer_memory_augmented_attention_test \
@@ -64,14 +64,14 @@ tsan_some() {
   run_tsan --tests-regex '^(kernels\.executor|layer\.memory_augmented_attention|layer\.passes)_test$'
 }
 
-# Every program, since each one that computes has the executor's threads, but for one without threads
-# that limits the seconds, which TSan multiplies.
+# Runs every program, since each one that computes uses the executor's threads. Leaves out a program
+# without threads that limits its seconds, which TSan multiplies.
 tsan_all() {
   build_preset tsan -DMEMATTN_BUILD_EXAMPLES=OFF
   run_tsan --parallel "$JOBS" --exclude-regex '^io\.safetensors_hostile_test$'
 }
 
-# Under valgrind: some quick programs; or all but one, which forks beside threads.
+# Under valgrind, runs some quick programs, or all except one that forks while threads run.
 valgrind_some() { run_valgrind io/io_json_test io/io_safetensors_test layer/layer_config_test; }
 valgrind_all() {
   local programs
@@ -80,9 +80,9 @@ valgrind_all() {
   run_valgrind "${programs[@]}"
 }
 
-# run_valgrind PROGRAM...: of build/release/tests/cpp, under memcheck, on AVX2: valgrind 3.19 does not
-# know AVX-512. What is definitely lost counts as an error. A program that replaces operator new keeps
-# its own, which calls a malloc that valgrind does replace (somalloc).
+# run_valgrind PROGRAM...: runs programs of build/release/tests/cpp under memcheck, on AVX2, since
+# valgrind 3.19 does not support AVX-512. Definite leaks count as errors. A program that replaces
+# operator new keeps its own, which calls a malloc that valgrind does replace (somalloc).
 run_valgrind() {
   local isa
   isa=$(if grep -qw avx2 /proc/cpuinfo; then printf avx2; else printf scalar; fi)
@@ -92,9 +92,9 @@ run_valgrind() {
     --soname-synonyms=somalloc=nouserintercepts build/release/tests/cpp/'{}'
 }
 
-# The C++ tests on an emulated 64-bit Arm machine with NEON, and some with the plain C++ kernels. Left
-# out: what is about processes and threads, alike on every machine, and which qemu-user cannot do (a
-# program that runs itself again, a fork while threads run).
+# Runs the C++ tests on an emulated 64-bit Arm machine with NEON, and some with the plain C++
+# kernels. Leaves out tests of processes and threads, which do not depend on the machine and which
+# qemu-user cannot run (a program that runs itself again, a fork while threads run).
 arm_all() {
   build_preset arm64 -DMEMATTN_BUILD_EXAMPLES=OFF
   MEMATTN_FORCE_ISA=scalar run_ctest build/arm64 --tests-regex '^layer\.(golden|special_values)_test$'
@@ -102,7 +102,7 @@ arm_all() {
     --exclude-regex '^kernels\.(executor|thread_count)_test$'
 }
 
-# The programs that hold the kernels against their definition and other people's values, and a reader.
+# The programs that check kernels against their definition and other software, and a reader.
 ARM_PROGRAMS=(
   kernels.{attention,exp2,fold,pairs,product,softmax}_test
   io.safetensors_test layer.{golden,sequence_golden,special_values}_test

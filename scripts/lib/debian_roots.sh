@@ -1,17 +1,17 @@
 # shellcheck shell=bash
-# Wheels on other Linuxes: on Debian's Python for 64-bit Arm under qemu-user, and on the dynamic linker and glibc of
-# Debian 11. Packages are unpacked into folders, by an apt that has lists of its own: nothing of the system
-# is changed. Sourced from the root of the repository, after wheels.sh.
+# Wheels on other Linuxes: with Debian's Python for 64-bit Arm under qemu-user, and with the dynamic
+# linker and glibc of Debian 11. An apt with its own lists unpacks the packages into folders, so the
+# system is not changed. Sourced from the root of the repository, after wheels.sh.
 
 ARM_ROOT=build/debian-12-arm64
 OLD_ROOT=build/debian-11-amd64
 
-# unpack_debian FOLDER SUITE ARCH PACKAGE...: those packages and all that they depend on, from the mirror that this
-# machine uses.
+# unpack_debian FOLDER SUITE ARCH PACKAGE...: unpacks the packages and all their dependencies from
+# this machine's mirror.
 unpack_debian() {
   local folder=$1 suite=$2 arch=$3 apt=$PWD/$1.apt mirror package
   shift 3
-  # shellcheck disable=SC2016 # of apt's format
+  # shellcheck disable=SC2016 # part of apt's format
   mirror=$(apt-get indextargets --format '$(SITE)' 'Identifier: Packages' 'Origin: Debian' | sed -n 1p)
   if [[ -z $mirror ]]; then
     printf 'apt knows no mirror of Debian; run apt-get update as root first\n' >&2
@@ -41,7 +41,8 @@ EOT
   rm -rf "$apt"
 }
 
-# can_unpack WHAT: whether Debian packages can be; if not, says that WHAT is not tested.
+# can_unpack WHAT: returns whether Debian packages can be unpacked; if not, prints that WHAT is not
+# tested.
 can_unpack() {
   if [[ -e /usr/share/keyrings/debian-archive-keyring.gpg ]] && command -v apt-get dpkg-deb >/dev/null; then
     return
@@ -60,7 +61,7 @@ ARM_TESTS=(
   tests/python/test_one_fit.py
 )
 
-# Python 3.11, and beside it in site/ what the tests need.
+# Unpacks Python 3.11, and installs the packages that the tests need in site/.
 make_arm_python() {
   unpack_debian "$ARM_ROOT.part" bookworm arm64 python3.11 libstdc++6 &&
     "$VENV/bin/python" -m pip install --target "$ARM_ROOT.part/site" --python-version 3.11 \
@@ -74,8 +75,8 @@ run_arm_python() {
     qemu-aarch64 -L "$ARM_ROOT" "$ARM_ROOT/usr/bin/python3.11" "$@"
 }
 
-# test_on_arm: layers, files, golden values, optimizers, and one fit. Tests that start processes are left out,
-# since the kernel cannot run those of another machine by itself.
+# test_on_arm: tests layers, files, golden values, optimizers, and one fit. Leaves out tests that
+# start processes, since the kernel cannot run programs of another machine by itself.
 test_on_arm() {
   local python wheel
   can_unpack "the wheel for 64-bit Arm" || return 0
@@ -93,8 +94,9 @@ test_on_arm() {
 
 # --- An old glibc -----------------------------------------------------------------------------
 
-# unbound_on_old WHEEL: what the dynamic linker of Debian 11 (glibc 2.31) does not find for the extension, but for
-# the interpreter's own functions: there is no Python 3.10 or newer for that system.
+# unbound_on_old WHEEL: prints the symbols of the extension that the dynamic linker of Debian 11
+# (glibc 2.31) does not find, except those of the interpreter: that system has no Python 3.10 or
+# newer.
 unbound_on_old() {
   local libraries=$OLD_ROOT/lib/x86_64-linux-gnu
   rm -rf "$OLD_ROOT/wheel"
@@ -104,7 +106,7 @@ unbound_on_old() {
     grep -E 'undefined symbol|not found' | grep -v 'undefined symbol: _\?Py' || true
 }
 
-# test_on_old_glibc: every symbol is found there, each function bound at once.
+# test_on_old_glibc: checks that every symbol is found there, binding each function at once.
 test_on_old_glibc() {
   local wheel unbound
   can_unpack "wheels on an old glibc" || return 0

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# The documentation site: Sphinx in an environment of its own, .venv-docs, over docs/, the docstrings
-# and what Doxygen reads in the public headers. Neither memattn nor a framework is installed there.
+# The documentation site: Sphinx in its own environment, .venv-docs, over docs/, the docstrings and
+# Doxygen's output for the public headers. Neither memattn nor a framework is installed there.
 # Sourced from the root of the repository, after setup.sh.
 
 DOCS_VENV=.venv-docs
 SITE=build/docs/html
 
-# python_for_docs: an interpreter that Sphinx runs on.
+# python_for_docs: prints an interpreter that Sphinx supports.
 python_for_docs() {
   local python
   for python in "${PYTHON:-}" "$VENV/bin/python" python3 python3.{14,13,12,11}; do
@@ -19,7 +19,7 @@ python_for_docs() {
   return 1
 }
 
-# prepare_docs: .venv-docs, made when it is not there or requirements/docs.txt has changed.
+# prepare_docs: creates .venv-docs if it is missing or requirements/docs.txt has changed.
 prepare_docs() {
   local wanted
   wanted="$PWD $(sha256sum <requirements/docs.txt)"
@@ -29,7 +29,7 @@ prepare_docs() {
   printf '%s' "$wanted" >"$DOCS_VENV/.stamp"
 }
 
-# build_docs: the site in $SITE, from nothing; a warning is an error.
+# build_docs: builds the site in $SITE from scratch; a warning is an error.
 build_docs() {
   local python
   python=$PWD/$DOCS_VENV/bin/python
@@ -41,7 +41,7 @@ build_docs() {
   rm "$SITE/.buildinfo"
 }
 
-# docs_site: environment, site, and the tests that read it.
+# docs_site: prepares the environment, builds the site, and runs the tests that read it.
 docs_site() {
   local python
   if ! python=$(python_for_docs); then
@@ -53,7 +53,7 @@ docs_site() {
   run_pytest tests/site
 }
 
-# archive_docs FOLDER: the site as FOLDER/memattn-docs-VERSION.tar.gz, the same bytes for the same site.
+# archive_docs FOLDER: packs the site as FOLDER/memattn-docs-VERSION.tar.gz, reproducibly.
 archive_docs() {
   local version
   version=$(sed -n 's/^#define MEMATTN_VERSION "\(.*\)"/\1/p' include/memattn/version.h)

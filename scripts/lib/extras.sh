@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# The extras as users install them: each into an environment of its own that has TensorFlow 2.15 already,
-# which must work afterwards. Sourced from the root of the repository, after pythons.sh.
+# The extras as users install them: each in its own environment that already has TensorFlow 2.15,
+# which must still work afterwards. Sourced from the root of the repository, after pythons.sh.
 
 EXTRAS=.venv-extras
 
-# install_extra PYTHON EXTRA: an environment with TensorFlow 2.15, then the wheel with that extra. With onnx,
-# both in one command, as docs/convert.md has it.
+# install_extra PYTHON EXTRA: creates an environment with TensorFlow 2.15, then installs the wheel
+# with that extra. With onnx it installs both in one command, as in docs/convert.md.
 install_extra() {
   local home=$EXTRAS/$2 wheel tensorflow constraints=()
   tensorflow=$(grep "^tensorflow==" requirements/host-keras2.txt)
-  # PyArrow 26 needs NumPy 2 and does not tell pip; TensorFlow 2.15 needs NumPy 1.
+  # PyArrow 26 needs NumPy 2 without declaring it to pip; TensorFlow 2.15 needs NumPy 1.
   if [[ $2 == parquet ]]; then constraints=('pyarrow<26'); fi
   wheel=$(newest_wheel "$1") || return
   "$1" -m venv --clear "$home" || return
@@ -22,7 +22,7 @@ install_extra() {
   "$home/bin/python" -m pip check
 }
 
-# check_extra EXTRA: TensorFlow still works, and the commands that the extra brings do.
+# check_extra EXTRA: checks TensorFlow and the commands that the extra provides.
 check_extra() {
   local bin folder
   bin=$(realpath "$EXTRAS/$1/bin")
@@ -77,7 +77,7 @@ PYTHON
   rm -r "$folder"
 }
 
-# test_extras: all of them; TensorFlow 2.15 has wheels for Python 3.11 at most.
+# test_extras: tests all extras; TensorFlow 2.15 has wheels for Python 3.11 at most.
 test_extras() {
   local python extra
   if ! python=$(find_python 3.11); then

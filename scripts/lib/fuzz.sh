@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# The fuzz targets of fuzz/: C++ programs by libFuzzer, Python ones by atheris.
+# The fuzz targets of fuzz/: C++ programs with libFuzzer, Python ones with atheris.
 # Sourced from the root of the repository, after cpp.sh.
 
-# The programs of fuzz/: X_fuzzer.cc is the target X, whose committed corpus is fuzz/corpus/X.
+# Lists the programs of fuzz/: X_fuzzer.cc is target X, with its committed corpus in fuzz/corpus/X.
 cpp_fuzz_targets() {
   local file
   for file in fuzz/*_fuzzer.cc; do basename "$file" _fuzzer.cc; done
 }
 
-# atheris has files for some versions of Python only; requirements/tools.txt says which.
+# atheris has wheels for some versions of Python only; see requirements/tools.txt.
 has_atheris() { python -c 'import atheris' 2>/dev/null; }
 
 python_fuzz_targets() { if [[ -f fuzz/fuzz_python.py ]]; then python fuzz/fuzz_python.py --list; fi; }
 
-# fuzz KIND TARGET SECONDS: over the committed corpus and for SECONDS beyond it. What it finds worth
-# keeping stays below build/fuzz for the next run, and an input that fails lies there, too. A target in
-# Python knows its own folders.
+# fuzz KIND TARGET SECONDS: runs a target over the committed corpus, and then for SECONDS. New
+# inputs stay below build/fuzz for the next run, and so does an input that fails. A target in Python
+# finds its own folders.
 fuzz() {
   local kind=$1 target=$2 seconds=$3 command
   if [[ $kind == cpp ]]; then
@@ -34,8 +34,8 @@ fuzz() {
   printf '%s: %s\n' "$target" "$(grep -E '^Done|DONE' "build/fuzz/$target.log" | tail -n 1)"
 }
 
-# run_fuzzers SECONDS: every target for that long, as many at once as there are cores, those in C++ as
-# build_sanitized made them.
+# run_fuzzers SECONDS: runs every target for SECONDS, as many at once as there are cores. The C++
+# targets come from build_sanitized.
 run_fuzzers() {
   local targets=() target
   mkdir -p build/fuzz

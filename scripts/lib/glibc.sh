@@ -1,12 +1,13 @@
 # shellcheck shell=bash
-# The libraries of an old glibc to link wheels against, so that they run on Linuxes older than this one.
+# Stub libraries of an old glibc for linking wheels, so that they run on Linuxes older than this
+# one.
 # Sourced from the root of the repository, after setup.sh.
 
 GLIBC=2.28 # of RHEL 8, Debian 10 and Ubuntu 20.04
 
-# glibc_stubs ARCH: prints a folder with glibc $GLIBC for that architecture. zig carries a list of every
-# symbol that glibc has had, and makes libraries of them that hold names and versions, no code. Compiling
-# goes on with g++ and the headers of this machine: objects are those of every other build.
+# glibc_stubs ARCH: prints a folder with glibc $GLIBC for that architecture. zig has a list of every
+# symbol in each glibc, and makes libraries with only names and versions from it. Compilation still
+# uses g++ and this machine's headers, so objects equal those of every other build.
 glibc_stubs() {
   local folder=build/glibc/$1-$GLIBC
   if [[ ! -d $folder ]]; then
@@ -15,8 +16,8 @@ glibc_stubs() {
   printf '%s\n' "$PWD/$folder"
 }
 
-# make_glibc_stubs ARCH FOLDER. Each command is asked how it ended, since errexit is off in what stands
-# before `||`.
+# make_glibc_stubs ARCH FOLDER. Each command's status is checked explicitly, since errexit is off to
+# the left of `||`.
 make_glibc_stubs() {
   local folder=$2 library
   mkdir -p "$folder/zig" &&

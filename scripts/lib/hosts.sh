@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The tests of the hosts: each framework that memattn has a face for, in an environment of its
-# own (.venv-hosts/NAME, made and kept by bench/environments.py) with the wheel in it.
-# Sourced from the root of the repository, after wheels.sh.
+# The tests of the hosts: each framework that memattn has layers for, with the wheel in its own
+# environment (.venv-hosts/NAME, created and maintained by bench/environments.py). Sourced from the
+# root of the repository, after wheels.sh.
 
-# prepare_ahead NAME...: makes these environments in the background, while other stages compile: pip uses one
-# core and waits for the network. What fails here is tried again, and reported, by prepare_host.
+# prepare_ahead NAME...: makes these environments in the background while other stages compile, since
+# pip uses one core and waits for the network. prepare_host repeats, and reports, what fails here.
 prepare_ahead() {
   mkdir -p "$LOGS"
-  set -m # in a process group of its own, which stop_preparing ends
+  set -m # a process group of its own, which stop_preparing ends
   (
     for host in "$@"; do nice "$VENV/bin/python" -m bench.environments "$host" || true; done
   ) >"$LOGS/environments-ahead.log" 2>&1 </dev/null &
@@ -20,7 +20,7 @@ stop_preparing() {
   for group in $(jobs -rp); do kill -- -"$group" 2>/dev/null || true; done
 }
 
-# prepare_host NAME: its environment, with the wheel in it.
+# prepare_host NAME: prepares its environment, with the wheel in it.
 prepare_host() {
   local python wheel stamp
   python=$("$VENV/bin/python" -m bench.environments "$1")
@@ -32,8 +32,8 @@ prepare_host() {
   fi
 }
 
-# host_files NAME: the tests that run there. test_keras2_* and test_keras3_* need that Keras; test_keras.py
-# and test_keras_pair_layer.py run on every Keras and every backend.
+# host_files NAME: lists the tests that run there. test_keras2_* and test_keras3_* need that Keras;
+# test_keras.py and test_keras_pair_layer.py run on every Keras and every backend.
 host_files() {
   local folder=tests/python/hosts
   case $1 in
@@ -43,17 +43,18 @@ host_files() {
   esac | sort
 }
 
-# test_host NAME: its tests, its programs in examples/python, and its page in docs/.
+# test_host NAME: runs its tests, its programs in examples/python, and its page in docs/.
 test_host() {
   local backend=$1 files
   if [[ $1 == keras* ]]; then backend=tensorflow; fi
   mapfile -t files < <(host_files "$1")
-  # JAX compiles each small function that a test calls by itself: kept, the second time takes a third.
+  # JAX compiles each small function that a test calls; with a cache, later runs take a third of the
+  # time.
   export JAX_COMPILATION_CACHE_DIR=$PWD/build/hosts/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
   export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=3
   if [[ ${mode:-} == --long ]]; then
     export MEMATTN_LONG_TESTS=1
-  else # compiled faster, and slower to run
+  else # compiles faster and runs slower
     export XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
   fi
   PATH=$PWD/.venv-hosts/$1/bin:$PATH run_pytest \

@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# The Python tests once more: on an extension built with sanitizers, and on other versions of Python.
+# The Python tests with other builds: an extension with sanitizers, and other versions of Python.
 # Sourced from the root of the repository, by wheels.sh.
 
 SANITIZED=build/python-asan
 
-# The extension with ASan and UBSan, in a folder that PYTHONPATH puts before the installed package.
+# Builds the extension with ASan and UBSan, in a folder that PYTHONPATH puts before the installed
+# package.
 build_sanitized_package() {
   rm -rf "$SANITIZED/site"
   python -m pip install --no-build-isolation --no-deps --target "$SANITIZED/site" \
@@ -14,9 +15,9 @@ build_sanitized_package() {
     --config-settings=cmake.define.MEMATTN_SANITIZE=address,undefined .
 }
 
-# CPython and its extensions keep memory until the process ends, so leaks are not asked for here; the
-# C++ tests ask. libstdc++ is loaded first because ASan looks for __cxa_throw when it starts. Left out:
-# the test that the extension is stripped and needs no library such as ASan's.
+# CPython and its extensions keep memory until the process ends, so leaks are not checked here; the
+# C++ tests check them. libstdc++ is preloaded because ASan looks up __cxa_throw when it starts.
+# Leaves out the test that the extension is stripped and needs no library such as ASan's.
 test_sanitized_package() {
   local preload library stripped=tests/python/test_house.py
   stripped+=::test_extension_is_stripped_and_stands_alone
@@ -29,7 +30,7 @@ test_sanitized_package() {
     run_pytest tests/python --deselect="$stripped"
 }
 
-# find_python VERSION: that interpreter: of PYTHONS, a list of programs; on PATH; or of pyenv.
+# find_python VERSION: prints that interpreter, from the list of programs PYTHONS, PATH or pyenv.
 find_python() {
   local python
   for python in ${PYTHONS:-} "$(command -v "python$1" || true)" \
@@ -44,7 +45,8 @@ find_python() {
 
 python_version() { "$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])'; }
 
-# test_on_python VERSION: the layer, one fit and how a process ends, with the wheel for that Python.
+# test_on_python VERSION: tests the layer, one fit and how a process ends, with the wheel for that
+# Python.
 test_on_python() {
   local python home=.venv-pythons/$1
   if ! python=$(find_python "$1"); then
@@ -59,7 +61,7 @@ test_on_python() {
   PATH=$PWD/$home/bin:$PATH run_pytest tests/python/test_layer*.py tests/python/test_one_fit.py tests/python/test_exit.py
 }
 
-# What reads and writes with other packages; tests that use newer names of pandas themselves are left out.
+# Tests that use other packages to read and write, without those that need newer names of pandas.
 OLDEST_TESTS=(
   tests/python/test_layer.py
   tests/python/test_layer_files.py
@@ -70,7 +72,7 @@ OLDEST_TESTS=(
   tests/python/forecast/test_forecaster_file.py
 )
 
-# test_on_oldest: the wheel with the oldest packages that pyproject.toml allows.
+# test_on_oldest: tests the wheel with the oldest packages that pyproject.toml allows.
 test_on_oldest() {
   local python home=.venv-pythons/oldest
   if ! python=$(find_python 3.11); then

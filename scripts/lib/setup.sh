@@ -1,7 +1,7 @@
 # shellcheck shell=bash
-# What scripts/demo and scripts/test need before they can work: Debian packages, a Python, .venv and
-# the package in it. Each step does nothing when nothing has changed since it last succeeded.
-# Sourced from the root of the repository, after stage.sh.
+# The prerequisites of scripts/demo and scripts/test: Debian packages, a Python, .venv and the
+# package in it. A step does nothing if nothing has changed since it last succeeded. Sourced from
+# the root of the repository, after stage.sh.
 
 VENV=.venv
 JOBS=$(nproc)
@@ -9,21 +9,22 @@ export CMAKE_BUILD_PARALLEL_LEVEL=$JOBS PIP_DISABLE_PIP_VERSION_CHECK=1
 
 BUILD_PACKAGES=(g++ cmake ninja-build libhwy-dev nlohmann-json3-dev python3-dev python3-venv)
 TEST_PACKAGES=(pkg-config libgtest-dev libbenchmark-dev clang-14 libclang-rt-14-dev strace valgrind)
-BROWSER_PACKAGES=(chromium) # opens the reports
+BROWSER_PACKAGES=(chromium) # opens reports
 SITE_PACKAGES=(doxygen) # reads the public headers for the documentation
-ENGINE_PACKAGES=(default-jre-headless iproute2) # Spark's, and for a network without interfaces
-ARM_PACKAGES=(googletest g++-aarch64-linux-gnu qemu-user) # GoogleTest's sources, for its library
+ENGINE_PACKAGES=(default-jre-headless iproute2) # for Spark, and for a network without interfaces
+ARM_PACKAGES=(googletest g++-aarch64-linux-gnu qemu-user) # GoogleTest's sources, to build its library
 
-PACKAGE_SOURCES=(CMakeLists.txt cmake include src python pyproject.toml) # of the package for Python
+PACKAGE_SOURCES=(CMakeLists.txt cmake include src python pyproject.toml) # sources of the Python package
 
 # --- Debian packages --------------------------------------------------------------------------
 
 has_header() { [[ -e /usr/include/$1 || -e /usr/local/include/$1 ]]; }
 
-# clang++-14 where there is one, else the clang++ that the machine has.
+# clang++-14 if it is installed, else the machine's clang++.
 clang_compiler() { command -v clang++-14 || command -v clang++; }
 
-# has_package NAME: whether what that package is wanted for is there, wherever it came from.
+# has_package NAME: returns whether the programs or files wanted from that package exist, from any
+# source.
 has_package() {
   local version
   case $1 in
@@ -62,11 +63,11 @@ apt_install() {
   apt-get install -q -y --no-install-recommends "$@"
 }
 
-# Compiles through ccache where the machine has it, so that the release build, the Python extension, the
-# wheel and the tests of installation share the library's object files: their flags agree, -Werror
-# included, which CMAKE_ARGS brings to scikit-build-core. ccache's own variables are respected; without
-# CCACHE_DIR, the cache lies in build/. Paths stay absolute, since the build folders lie at different
-# depths: a CCACHE_BASEDIR would make the same file's flags differ.
+# Compiles through ccache if it is installed, so that the release build, the Python extension, the
+# wheel and the installation tests share the library's object files. For this their flags agree,
+# including -Werror, which CMAKE_ARGS passes to scikit-build-core. ccache's own variables are
+# respected; without CCACHE_DIR, the cache is in build/. Paths stay absolute, since build folders
+# have different depths: with a CCACHE_BASEDIR, the flags for the same file would differ.
 setup_ccache() {
   export CMAKE_ARGS="${CMAKE_ARGS:-} -DMEMATTN_WERROR=ON"
   if ! command -v ccache >/dev/null && ((EUID == 0)) && command -v apt-get >/dev/null; then
@@ -77,15 +78,16 @@ setup_ccache() {
     printf 'without ccache, which is not installed: each build compiles the library again\n'
     return
   fi
-  # By one name: CMake would choose c++ and scikit-build-core g++, which are two compilers to ccache.
+  # With one name: CMake would choose c++ and scikit-build-core g++, which ccache treats as
+  # different compilers.
   export CXX=${CXX:-g++}
   export CCACHE_DIR=${CCACHE_DIR:-$PWD/build/ccache} CMAKE_CXX_COMPILER_LAUNCHER=ccache
-  # Else it would not keep what is compiled with a precompiled header, as the tests are.
+  # Without this, it does not cache files compiled with a precompiled header, as the tests are.
   export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
 }
 
-# setup_system PACKAGE...: installs those that are missing; without the rights to, says which and
-# ends with status 2.
+# setup_system PACKAGE...: installs missing packages. Without the rights to do so, lists them and
+# exits with status 2.
 setup_system() {
   local missing
   if [[ -n ${PYTHON:-} ]] && ! python_works "$PYTHON"; then
@@ -108,7 +110,8 @@ setup_system() {
 
 # --- Python -----------------------------------------------------------------------------------
 
-# python_works PYTHON: new enough, able to make a virtual environment and to compile extensions.
+# python_works PYTHON: returns whether it is new enough, makes virtual environments and compiles
+# extensions.
 python_works() {
   "$1" - <<'PYTHON' >/dev/null 2>&1
 import ensurepip, os, sys, sysconfig, venv
@@ -136,8 +139,8 @@ python_identity() { "$1" -c 'import sys; print(sys.version, sys.base_prefix)' 2>
 
 hash_of_files() { find "$@" -type f ! -name '*.pyc' -print0 | sort -z | xargs -0 sha256sum | sha256sum; }
 
-# is_current STAMP TEXT, mark_current STAMP TEXT: a stamp in .venv holds what it was made from. It
-# goes when the environment goes, and a moved checkout is another one.
+# is_current STAMP TEXT, mark_current STAMP TEXT: a stamp in .venv records the inputs of a step. It
+# disappears with the environment, and a moved checkout counts as another one.
 is_current() { [[ -f $VENV/.stamp-$1 && $(<"$VENV/.stamp-$1") == "$PWD $2" ]]; }
 mark_current() { printf '%s %s' "$PWD" "$2" >"$VENV/.stamp-$1"; }
 
@@ -146,7 +149,7 @@ make_venv() {
   "$VENV/bin/python" -m pip --version
 }
 
-# install_package PIP-ARGUMENT...: compiles in build/python, which makes it incremental.
+# install_package PIP-ARGUMENT...: compiles in build/python, so that builds are incremental.
 install_package() {
   "$VENV/bin/python" -m pip install --no-build-isolation \
     --config-settings=build-dir=build/python "$@"
@@ -158,8 +161,8 @@ install_all() {
   install_package ".[$extras]"
 }
 
-# setup_python REQUIREMENTS EXTRAS: .venv with the tools of requirements/REQUIREMENTS.txt and the
-# package with EXTRAS, compiled again only when a file of it has changed.
+# setup_python REQUIREMENTS EXTRAS: prepares .venv with the tools of requirements/REQUIREMENTS.txt
+# and the package with EXTRAS, compiled again only if one of its files has changed.
 setup_python() {
   local requirements=$1 extras=$2 python identity wanted sources
   python=$(choose_python)
@@ -197,7 +200,7 @@ setup_for_test() {
   export PATH=$PWD/$VENV/bin:$PATH
 }
 
-# All packages at once, so that who has to install them hears of them once.
+# All packages at once, so that a user who must install them gets one list.
 setup_for_every_test() {
   setup_system "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${ARM_PACKAGES[@]}" \
     "${BROWSER_PACKAGES[@]}" "${SITE_PACKAGES[@]}" "${ENGINE_PACKAGES[@]}"

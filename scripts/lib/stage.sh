@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# Stages: one line each with its time, the output in build/logs/, its tail only when it fails. On a
-# machine that others use, too, the seconds of CPU say more than those of the clock.
+# Stages: one line each with its time, the output in build/logs/, and its last lines only if it
+# fails. On a shared machine, the CPU seconds say more than the elapsed ones.
 # Sourced by the programs in scripts/ from the root of the repository.
 
 export LC_ALL=C.UTF-8 # numbers with a point, messages in English
@@ -10,11 +10,11 @@ failed_stages=()
 
 seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
 
-# run_in_subshell COMMAND...: runs COMMAND with errexit, its output to file descriptor 4, and prints its
-# seconds, of the clock and of CPU, to descriptor 3.
+# run_in_subshell COMMAND...: runs COMMAND with errexit and its output to file descriptor 4, and
+# prints its elapsed and CPU seconds to descriptor 3.
 run_in_subshell() {
   local TIMEFORMAT='%1R %1U %1S'
-  # In braces: the subshell by itself would print the time among the output of COMMAND.
+  # In braces: the subshell itself would print the time into the output of COMMAND.
   {
     time {
       (
@@ -25,9 +25,8 @@ run_in_subshell() {
   } 2>&3
 }
 
-# stage NAME COMMAND...: runs COMMAND. Returns 0 even if it fails, so that the next stage can run; the
-# outcome is in stage_status and failed_stages. Lines of COMMAND's output that begin with "not tested:"
-# are shown.
+# stage NAME COMMAND...: runs COMMAND. Returns 0 even if it fails, so that the next stage can run;
+# the result is in stage_status and failed_stages. Shows output lines that begin with "not tested:".
 stage() {
   local name=$1 log line seconds user system
   shift
@@ -49,13 +48,13 @@ stage() {
     tail -n 40 "$log" | sed 's/^/    /'
     printf '    (all of it: %s)\n' "$log"
   fi
-  # The closing line of ctest or pytest stands for the stage's tests.
+  # The last line of ctest or pytest summarises the tests of a stage.
   line=$(grep -E '^[0-9]+% tests passed|^[0-9]+ (passed|failed|error).* in [0-9.]+s' "$log" | tail -n 1) || line=
   if [[ -n $line ]]; then printf '    %s\n' "$line"; fi
   grep '^not tested:' "$log" | sed 's/^/    /' || true
 }
 
-# require_stage: as stage, and the script ends when it fails.
+# require_stage: like stage, but the script ends if it fails.
 require_stage() {
   stage "$@"
   if ((stage_status != 0)); then exit 1; fi

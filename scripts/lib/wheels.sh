@@ -5,25 +5,25 @@
 source scripts/lib/glibc.sh
 source scripts/lib/pythons.sh
 
-WHEELS=build/wheel # a folder in it for each wheel, as x86_64-cp311
+WHEELS=build/wheel # with a folder for each wheel, such as x86_64-cp311
 
-# A wheel says of its files that they are as old as the last commit that changed them, so that it is the same
-# again when it is built again. In an exported tree they are from 1980, the oldest that zip knows.
+# The files in a wheel carry the time of the last commit that changed them, so that a second build
+# gives the same wheel. In an exported tree they are from 1980, the oldest time in zip.
 set_source_date() {
   local date
   date=$(git log -1 --format=%ct -- "${PACKAGE_SOURCES[@]}" 2>/dev/null) || date=
   export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-${date:-315532800}}
 }
 
-# wheel_kind PYTHON: the tags of its wheel.
+# wheel_kind PYTHON: prints the tags of its wheel.
 wheel_kind() {
   "$1" -c 'import sys; v = sys.version_info; print("cp312-abi3" if v >= (3, 12) else f"cp3{v[1]}")'
 }
 
-# headers_for_arm PYTHON: a folder with its headers. Those of this machine serve: they are the same on every
-# 64-bit Linux but for two lines about x87 and byte order, which nothing here asks for. pyconfig.h of Debian's
-# own Python includes the one of the processor that is compiled for; beside links to the other headers, this
-# machine's stands in for it.
+# headers_for_arm PYTHON: prints a folder with its headers. This machine's headers work: on every
+# 64-bit Linux they are the same except for two lines about x87 and byte order, which nothing here
+# uses. pyconfig.h of Debian's own Python includes the one of the target processor; beside links to
+# the other headers, this machine's one replaces it.
 headers_for_arm() {
   local headers config folder # /usr/include/python3.11, /usr/include/x86_64-linux-gnu/python3.11/pyconfig.h
   headers=$("$1" -c 'import sysconfig; print(sysconfig.get_path("include"))') || return
@@ -37,7 +37,7 @@ headers_for_arm() {
   printf '%s\n' "$headers"
 }
 
-# cross_to_arm PYTHON: what tells pip, scikit-build-core and CMake that they build for another machine.
+# cross_to_arm PYTHON: tells pip, scikit-build-core and CMake that they build for another machine.
 cross_to_arm() {
   local version headers
   version=$("$1" -c 'import sys; print("%d%d" % sys.version_info[:2])') && headers=$(headers_for_arm "$1") || return
@@ -47,8 +47,8 @@ cross_to_arm() {
     -DPython_INCLUDE_DIR=$headers"
 }
 
-# building_python PYTHON: a Python of that version that has what builds wheels: the one of .venv, or one in an
-# environment that is kept, since ccache compares the paths of nanobind's headers.
+# building_python PYTHON: prints a Python of that version with the packages that build wheels: from
+# .venv, or from an environment that is kept, since ccache compares the paths of nanobind's headers.
 building_python() {
   local version home
   version=$(python_version "$1")
@@ -64,8 +64,8 @@ building_python() {
   printf '%s\n' "$home/bin/python"
 }
 
-# build_wheel PYTHON ARCH: the wheel that is given away, into $WHEELS/ARCH-KIND: linked against an old
-# glibc, then repaired by auditwheel, which names the oldest Linux that it runs on, and checked.
+# build_wheel PYTHON ARCH: builds the wheel for release into $WHEELS/ARCH-KIND. It is linked against
+# an old glibc, repaired by auditwheel, which names the oldest Linux that it runs on, and checked.
 build_wheel() (
   arch=$2
   python=$(building_python "$1") && kind=$(wheel_kind "$python") && stubs=$(glibc_stubs "$arch") || return
@@ -73,7 +73,7 @@ build_wheel() (
   set_source_date
   if [[ $arch != "$(uname -m)" ]]; then cross_to_arm "$python" || return; fi
   rm -rf "$folder"
-  # The folder of the build is as deep as the one of the release preset: ccache finds the same files.
+  # The build folder is as deep as that of the release preset, so that ccache finds the same files.
   "$python" -m pip wheel --no-deps --no-build-isolation \
     --config-settings="build-dir=build/wheel-$arch-$kind" \
     --config-settings="cmake.define.MEMATTN_GLIBC_STUBS=$stubs" --wheel-dir "$folder/built" . &&
@@ -81,8 +81,8 @@ build_wheel() (
     "$VENV/bin/python" scripts/check_wheel.py "$folder"/*.whl
 )
 
-# newest_wheel PYTHON [ARCH]: builds it unless the sources are those that it was built from, and prints
-# its path.
+# newest_wheel PYTHON [ARCH]: builds the wheel unless its sources are unchanged, and prints its
+# path.
 newest_wheel() {
   local arch=${2:-$(uname -m)} folder sources
   folder=$WHEELS/$arch-$(wheel_kind "$1")
@@ -104,8 +104,8 @@ from scikit_build_core import build
 print(build.build_sdist(sys.argv[1]))' "$WHEELS/sdist"
 }
 
-# reproduce_wheel PYTHON: builds its wheel again, from a copy of the sources in another folder, without ccache;
-# the bytes must be the same.
+# reproduce_wheel PYTHON: builds its wheel again without ccache, from a copy of the sources in
+# another folder; the bytes must be the same.
 reproduce_wheel() {
   local wheel kind copy
   wheel=$(newest_wheel "$1") && kind=$(wheel_kind "$1") || return

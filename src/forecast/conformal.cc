@@ -15,11 +15,11 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kHalfLifeHorizons = 3.5;  // at least
-constexpr double kFewestInHalfLife = 60;   // windows, where they begin more than a row apart
-constexpr double kRecentRange = 4;         // by which the last rows may be rougher, or smoother
-constexpr double kLeastSeasonal = 0.01;    // of the roughness from value to value
-constexpr std::int64_t kEnough = 20;       // scores of a domain; with fewer the other's help
+constexpr double kHalfLifeHorizons = 3.5;  // a lower limit
+constexpr double kFewestInHalfLife = 60;   // windows, if they begin more than a row apart
+constexpr double kRecentRange = 4;         // limit of the change of roughness, up or down
+constexpr double kLeastSeasonal = 0.01;    // as a share of the roughness from value to value
+constexpr std::int64_t kEnough = 20;       // scores of a domain; with fewer, both domains count
 constexpr std::int64_t kOldest = std::int64_t{1} << 62;  // rows
 
 std::size_t place_of(std::int64_t index) { return static_cast<std::size_t>(index); }
@@ -31,7 +31,7 @@ double nan_or_more(double a, double b) {
   return std::isnan(a) || std::isnan(b) ? kNaN : std::max(a, b);
 }
 
-// Mean changes among the first values of a series, as they are or in logs.
+// The mean changes among the first values of a series, as they are or in logs.
 class Changes {
  public:
   Changes(std::vector<double> values, std::int64_t season)
@@ -40,7 +40,7 @@ class Changes {
     seasonal_ = season == 1 ? nearest_ : sums(season);
   }
 
-  // The roughness from value to value and over a season, and the change, up to a row.
+  // The roughness from value to value and over a season, and its change, up to a row.
   struct Found {
     double nearest, seasonal, change;
   };
@@ -65,7 +65,7 @@ class Changes {
   double step(std::int64_t i, std::int64_t lag) const {
     return std::abs(values_[place_of(i + lag)] - values_[place_of(i)]);
   }
-  // The sums of the first changes, none at 0.
+  // Returns the sums of the first changes, with 0 in front.
   std::vector<double> sums(std::int64_t lag) const {
     std::vector<double> found = {0};
     for (std::int64_t i = 0; i + lag < std::ssize(values_); ++i) {
@@ -88,7 +88,7 @@ class Changes {
   std::vector<double> nearest_, seasonal_;
 };
 
-// How many of the first values may be counted in logs, and how many come before a negative one.
+// How many of the first values are fit for logs, and how many precede the first negative one.
 struct Beginning {
   std::int64_t in_logs = 0, not_negative = 0;
 };
@@ -117,10 +117,10 @@ std::vector<double> weights_of(const Errors& errors) {
   return weights;
 }
 
-// What is chosen of errors to be scores of a domain.
+// The windows whose errors become the scores of a domain.
 struct Chosen {
   std::vector<std::size_t> windows;
-  bool all;  // also those of the other domain
+  bool all;  // also windows of the other domain
 };
 
 Chosen chosen_of(const Errors& errors, bool logs) {
@@ -139,7 +139,8 @@ double error_at(const Errors& errors, std::size_t window, std::int64_t step) {
   return errors.values[place_of(row * errors.horizon + step)];
 }
 
-// What an error's unit costs, if the law of errors is Laplace's with a mean of its own each step.
+// Returns the mean negative log-likelihood of the errors, up to a constant, if they follow Laplace
+// distributions with one scale per step in these units.
 double cost_of(const Errors& errors, const std::vector<std::size_t>& windows, double power) {
   std::vector<double> units;
   for (const std::size_t window : windows) units.push_back(errors.domains[window].unit(power));
@@ -195,7 +196,7 @@ void find_domains(std::span<const double> series, std::span<const std::int64_t> 
   std::vector<double> logarithms;
   const Beginning beginning = beginning_of(known, logarithms);
   const std::int64_t in_logs = logs ? beginning.in_logs : 0;
-  // Only those that some window needs.
+  // Each is computed only if some window needs it.
   std::optional<Changes> of_logs, of_values;
   for (std::size_t i = 0; i < stops.size(); ++i) {
     const std::int64_t stop = stops[i];
@@ -253,11 +254,11 @@ double RankedScores::quantile(std::int64_t step, double level) const {
   const std::int64_t known = known_[place_of(step)];
   if (known == 0) return kNaN;
   const auto sums = std::span(sums_).subspan(place_of(step * count_), place_of(known));
-  // Of the window at hand, the largest score.
+  // The weight of the window at hand, which counts as the largest score.
   const double shared =
       kSharedWindows * static_cast<double>(step + 1) / static_cast<double>(apart_);
   const double own = std::max(1.0, shared);
-  // 1e-9: the sum may lie a rounding error below the share.
+  // 1e-9, since the sum may lie a rounding error below the share.
   const double share = (sums.back() + own) * level / 100 - 1e-9;
   const std::int64_t below = std::ranges::lower_bound(sums, share) - sums.begin();
   return scores_[place_of(step * count_ + std::min(below, known - 1))];
@@ -272,7 +273,7 @@ ErrorScores::ErrorScores(const Errors& errors, bool logs) : scores_({}, 0, {}, 1
 double ErrorScores::half_width(const WindowDomain& domain, std::int64_t step, double level) const {
   const double quantile = scores_.quantile(step, level);
   const double unit = domain.unit(power_);
-  // An infinite score times a unit of 0 is no width, but none is none.
+  // An infinite score times a unit of 0 is a width of 0; NaN, no score, stays NaN.
   return unit > 0 || std::isnan(quantile) ? unit * quantile : 0;
 }
 
@@ -283,7 +284,7 @@ Ends moved_ends(const WindowDomain& domain, double point, Ends ends, std::option
   } else if (width) {
     ends = {ends.low - *width, ends.high + *width};
   }
-  // Also above what has no logarithm: no error is too large.
+  // Infinite even if exp() of the forecast is finite: no error is too large.
   if (width == kInfinity) ends.high = kInfinity;
   ends.low = nan_or_more(ends.low, nan_or_less(domain.least, point));
   return ends;
@@ -295,7 +296,7 @@ Ends around(Ends inner, Ends outer) {
 
 double normal_reach(double level) {
   const double tail = 0.5 + level / 200;
-  double z = 0;  // Newton's method comes from below: the distribution function is concave here
+  double z = 0;  // Newton's method rises to it: the distribution function is concave here
   for (int i = 0; i < 100; ++i) {
     const double distribution = std::erfc(-z / std::numbers::sqrt2) / 2;
     const double density = std::exp(-z * z / 2) / std::sqrt(2 * std::numbers::pi);
@@ -323,7 +324,7 @@ Ends ends_between(const WindowDomain& domain, double point, std::span<const Ends
 }
 
 void fill_holes(std::span<double> values) {
-  std::size_t before = 0;  // the place of a value
+  std::size_t before = 0;  // the index of the last known value
   for (std::size_t i = 1; i < values.size(); ++i) {
     if (std::isnan(values[i])) continue;
     const double slope = (values[i] - values[before]) / static_cast<double>(i - before);

@@ -1,5 +1,5 @@
 // Intervals of forecasts by split conformal prediction, from errors in units that make windows
-// comparable. python/memattn/forecast/conformal.py, which calls these functions, explains the rules
+// comparable. python/memattn/forecast/conformal.py calls these functions, and explains the rules
 // and their sources.
 #pragma once
 
@@ -10,35 +10,35 @@
 
 namespace memattn {
 
-// Powers of roughness in logs, by which errors may be divided.
+// The powers of roughness in logs by which errors may be divided.
 inline constexpr double kRoughnessPowers[] = {0.5, 0.6, 0.7, 0.75, 0.8, 0.9, 1.0};
-// The larger of them are the last rows, and the half-life of errors.
+// The last rows, and the half-life of errors in rows: the larger of 168 rows and 7 seasons.
 inline constexpr std::int64_t kRecentRows = 168, kRecentSeasons = 7;
-inline constexpr double kSharedWindows = 0.5;  // of those that overlap with a window
+inline constexpr double kSharedWindows = 0.5;  // the share of overlapping windows that counts
 
-// What is known of a window before it begins.
+// What is known about a window before it begins.
 struct WindowDomain {
-  bool logs = false;     // whether errors are counted in logs
+  bool logs = false;     // whether errors are differences of logs
   double roughness = 0;  // the mean change from value to value, or over a season
-  double change = 1;     // how much rougher the last rows are than all
-  double least = 0;      // that a truth can be: 0 or -infinity
+  double change = 1;     // the roughness of the last rows over that of all rows
+  double least = 0;      // the least possible truth: 0 or -infinity
 
-  // The unit of errors; 0 for a constant series.
+  // Returns the unit of errors; 0 for a constant series.
   double unit(double power) const;
 };
 
-// The domains of windows of one series, from its first stops[i] values each, at least 1 and
-// without holes; without `logs` none has logs. Quickest for stops that ascend.
+// Fills the domains of windows of one series, window i from its first stops[i] values, at least 1
+// and without holes. Without `logs`, no domain is in logs. Fastest for ascending stops.
 void find_domains(std::span<const double> series, std::span<const std::int64_t> stops,
                   std::int64_t season, bool logs, std::span<WindowDomain> domains);
 
-// The rows after which the weight of an error halves; windows of a series begin `apart` rows from
-// each other.
+// Returns the number of rows after which the weight of an error halves, for windows of a series
+// that begin `apart` rows from each other.
 double half_life_of(std::int64_t season, std::int64_t horizon, std::int64_t apart);
 
 // The errors of n windows.
 struct Errors {
-  // (n, places, horizon), of which one place counts: NaN where there is no truth.
+  // (n, places, horizon), of which only index `place` counts; NaN where the truth is missing.
   std::span<const double> values;
   std::int64_t places = 1, place = 0, horizon = 1;
   std::span<const WindowDomain> domains;  // (n)
@@ -47,34 +47,34 @@ struct Errors {
   std::int64_t apart = 1;
 };
 
-// Scores of each step in order, for quantiles.
+// The scores of each step in ascending order, for quantiles.
 class RankedScores {
  public:
-  // Of scores (n, horizon), NaN is none, with weights (n) of at most 1.
+  // From scores (n, horizon), with NaN for missing ones, and weights (n) of at most 1.
   RankedScores(std::span<const double> scores, std::int64_t horizon,
                std::span<const double> weights, std::int64_t apart);
 
   std::int64_t horizon() const { return horizon_; }
-  // The quantile of a level, in percent, some steps ahead, the first of them 0: the window at hand
-  // counts as one with the largest score. NaN without any score.
+  // Returns the quantile of a level in percent at a step, from 0 on. The window at hand counts as a
+  // window with the largest score. NaN if the step has no score.
   double quantile(std::int64_t step, double level) const;
 
  private:
   std::int64_t horizon_, count_, apart_;
-  // (horizon, n): what is no number at the end; the sums of weights up to each.
+  // (horizon, n): scores in order, NaN last, and the sums of weights up to each.
   std::vector<double> scores_, sums_;
-  std::vector<std::int64_t> known_;  // (horizon), scores that are numbers
+  std::vector<std::int64_t> known_;  // (horizon), the number of scores that are not NaN
 };
 
-// The scores of errors in logs, or of the others, and the power of roughness that divided them.
+// The scores of errors in logs, or of other errors, and the power of roughness that divided them.
 class ErrorScores {
  public:
   ErrorScores(const Errors& errors, bool logs);
 
   double power() const { return power_; }
   std::int64_t horizon() const { return scores_.horizon(); }
-  // How far the interval of a level, in percent, reaches from the forecast, or from trained ends:
-  // less than 0 where these have to come closer. NaN for steps without any score.
+  // Returns how far the interval of a level in percent reaches beyond the forecast or the trained
+  // bounds; negative if the trained bounds must come closer. NaN for steps without a score.
   double half_width(const WindowDomain& domain, std::int64_t step, double level) const;
 
  private:
@@ -86,24 +86,24 @@ struct Ends {
   double low, high;
 };
 
-// The ends of one level from those of a forecast (both equal to it) or trained ones, moved by a
-// width; nothing moves without one. No end lies above or below what a truth can be, but where the
-// forecast does.
+// Returns the bounds of one level: those of the forecast (both equal to it) or trained ones, moved
+// by the width, if there is one. The lower bound is at least the least possible truth, unless the
+// forecast lies below it.
 Ends moved_ends(const WindowDomain& domain, double point, Ends ends, std::optional<double> width);
 
-// The ends so that those of a lower level, or the forecast, lie between them. NaN stays.
+// Widens `outer` to contain `inner`, the bounds of a lower level or the forecast. NaN stays.
 Ends around(Ends inner, Ends outer);
 
 // Returns z for which a normal number lies within z deviations with a probability of level percent.
 double normal_reach(double level);
 
-// The ends of any level from those of some, in ascending order: linear in normal_reach, in logs
-// where the domain has them, and beyond the largest one as between the last two. known_reaches has
-// normal_reach of each of the known levels.
+// Returns the bounds of any level from those of known levels, in ascending order. They are linear
+// in normal_reach, in logs if the domain is in logs; beyond the largest level the last segment
+// continues. known_reaches has the normal_reach of each known level.
 Ends ends_between(const WindowDomain& domain, double point, std::span<const Ends> known,
                   std::span<const double> known_reaches, double reach);
 
-// Writes straight lines in place of NaN; the first and the last value are none.
+// Replaces NaN by linear interpolation; the first and the last value must not be NaN.
 void fill_holes(std::span<double> values);
 
 }  // namespace memattn

@@ -1,4 +1,4 @@
-// Rows of covariates, from the caller's table into a window.
+// Copies rows of covariates from the caller's table into a window.
 #include "forecast/covariates.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// From windows through the networks back to the domain and the values of each series.
+// Runs windows through the networks, and turns the outputs into values of each series.
 #include "forecast/ensemble_forecasts.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ struct Width {
   std::size_t size() const { return outputs * horizon; }
 };
 
-// forecasts += what a member adds to `baseline`, which may be the baseline of another lookback.
+// Adds a member's forecasts less `baseline`, which may be the baseline of another lookback.
 void add_forecasts(const OriginWindows<float>& windows, std::span<const double> baseline,
                    std::span<const float> output, const Width& width, std::span<double> forecasts) {
   for (std::size_t n = 0; n < windows.scale.size(); ++n) {
@@ -33,8 +33,8 @@ void add_forecasts(const OriginWindows<float>& windows, std::span<const double> 
   }
 }
 
-// Turns sums of what `members` members add to the baseline into forecasts of values, quantiles in
-// order.
+// Turns the sums of what the members add to the baseline into forecasts of values, with the
+// quantiles in order.
 void finish_forecasts(const Panel& panel, std::span<const Origin> origins,
                       std::span<const double> baseline, std::size_t members, const Width& width,
                       std::span<double> forecasts) {
@@ -76,7 +76,7 @@ void forecast_ensemble(const Panel& panel, std::span<const Origin> origins,
       if (!donors.empty()) make_windows(panel, members[m].shape(), donors, read);
       if (m == 0) baseline = windows.baseline;
     }
-    // A copy, since other threads may forecast with the member in float32.
+    // A copy, since other threads may use the member in float32 at the same time.
     std::optional<MemoryNetwork<float>> rounded;
     if (precision != Precision::kFloat32) {
       rounded = members[m].network();

@@ -1,4 +1,4 @@
-// Work on the thread pool that may throw and that its caller can interrupt.
+// Work on the thread pool that may throw, and that the caller can interrupt.
 #pragma once
 
 #include <atomic>
@@ -13,21 +13,22 @@ namespace memattn {
 
 class InterruptibleWork {
  public:
-  // Work without a poll.
+  // Work without a poll function.
   InterruptibleWork() = default;
-  // `poll` is called on the thread that makes this object, and on no other. It may be empty, and
-  // must outlive the object.
+  // `poll` is called only on the thread that creates this object. It may be empty, and must outlive
+  // the object.
   explicit InterruptibleWork(const std::function<void()>& poll) : poll_(poll ? &poll : nullptr) {}
 
-  // Runs body(i) for 0 .. count - 1 on the pool. Once a body has thrown, no other one begins; when
-  // all have ended, throws what it threw. To be called from the thread that made this object.
+  // Runs body(i) for 0 .. count - 1 on the pool. After a body has thrown, no other body begins;
+  // once all have ended, run throws that exception. Call it from the thread that created this
+  // object.
   template <typename Body>
   void run(std::int64_t count, Body body) {
     kernels::parallel_for(count, [&](std::int64_t i) noexcept {
       try {
         check();
         body(i);
-      } catch (const Ended&) {  // because of another body
+      } catch (const Ended&) {  // another body has thrown
       } catch (...) {
         if (!failed_.exchange(true)) error_ = std::current_exception();
       }
@@ -35,8 +36,8 @@ class InterruptibleWork {
     if (error_) std::rethrow_exception(error_);
   }
 
-  // For a body to call between two parts of its work: calls `poll`, or ends this body when another
-  // one has thrown.
+  // Call this from a body between two parts of its work. It calls `poll`, or ends this body if
+  // another one has thrown.
   void check() {
     if (failed_.load(std::memory_order_relaxed)) throw Ended();
     if (poll_ && std::this_thread::get_id() == caller_) (*poll_)();
@@ -48,7 +49,7 @@ class InterruptibleWork {
   const std::function<void()>* poll_ = nullptr;
   std::thread::id caller_ = std::this_thread::get_id();
   std::atomic<bool> failed_{false};
-  std::exception_ptr error_;  // written by the body that sets failed_, read when all have ended
+  std::exception_ptr error_;  // written by the body that sets failed_, read after all have ended
 };
 
 }  // namespace memattn

@@ -1,4 +1,4 @@
-// The features of windows of last values, in float64 until the last conversion.
+// Computes the features of windows of last values, in float64 up to the final conversion.
 #include "forecast/last_values.h"
 
 #include <algorithm>
@@ -9,18 +9,18 @@
 namespace memattn {
 namespace {
 
-// Times the spread of the series, added to the mean |difference| of a window. Without it, a window
-// that hardly moves would blow up the features and forecasts of what follows.
+// This share of the spread of the series is added to the mean |difference| of a window. Without it,
+// a window that hardly moves would inflate its features and forecasts.
 constexpr double kSmallestScale = 0.1;
 
-// Bring the logarithms of a usual scale and of a usual length near 0. In logs, smaller scales than
-// kSmoothest look alike: what a network learns of them must hold for any.
+// They bring the logarithms of a typical scale and length near 0. In logs, scales below kSmoothest
+// are all treated alike, since a network must generalise to any of them.
 constexpr double kUsualLogScale = -2.5, kSmoothest = 0.005, kUsualLength = 50.0;
 
 double bounded(double value) { return std::clamp(value, -kLargestFeature, kLargestFeature); }
 
-// Puts the season of the next steps in units of its own mean size, and log(1 + size / scale): a
-// season that repeats closely is many times the scale, and would be cut off in its units.
+// Writes the season of the next steps in units of its own mean size, and log(1 + size / scale). In
+// units of the scale it would be clipped: a season that repeats closely is many times the scale.
 template <typename Put>
 void put_shape(std::span<const double> index, std::int64_t time, std::int64_t season, double factor,
                const Put& put) {
@@ -57,7 +57,7 @@ void make_last_values(const PanelSeries& series, const WindowShape& shape, std::
     w[i] = series.values[static_cast<std::size_t>(first + i)] - index[phase(first + i)];
   }
   const double level = w[known - 1];
-  // With a long season a window is measured as its series is: by what changes over a season.
+  // With a long season, windows and series are measured alike: by changes over a season.
   const bool seasons = shape.long_season > 0 && time >= 3 * shape.season && known > shape.season;
   const std::int64_t lag = seasons ? shape.season : 1;
   double difference = 0;
@@ -69,7 +69,7 @@ void make_last_values(const PanelSeries& series, const WindowShape& shape, std::
     row.baseline[k] = level + index[phase(time + k)];
   }
 
-  // 1 / scale would overflow for a scale below the normal numbers: such a window stands still, too.
+  // 1 / scale would overflow for a subnormal scale, so such a window counts as constant.
   const double factor = row.scale >= std::numeric_limits<double>::min() ? 1 / row.scale : 0.0;
   T* out = row.features;
   const auto put = [&](double value) { *out++ = static_cast<T>(value); };

@@ -9,7 +9,7 @@
 
 namespace memattn {
 
-// Where one window is written; see OriginWindows.
+// The output arrays for one window; see OriginWindows.
 template <typename T>
 struct LastValuesRow {
   T* features;
@@ -18,10 +18,10 @@ struct LastValuesRow {
   double& unit;
 };
 
-// Scratch for one window after another.
+// Scratch that is reused from window to window.
 struct LastValuesScratch {
   std::vector<double> index;     // the seasonal index, by phase
-  std::vector<double> adjusted;  // the values of the window less their season
+  std::vector<double> adjusted;  // the seasonally adjusted values of the window
 };
 
 // Fills a row from the first `time` values, at least 1. The features, in units of the scale:
@@ -30,11 +30,11 @@ struct LastValuesScratch {
 //   season + 1        the season of the next steps, and whether there is one; only if season > 1
 //   2                 log of the scale, log of `time`
 //
-// The scale is the mean |difference| of the window and a tenth of the series' spread. A history
+// The scale is the mean |difference| of the window plus a tenth of the series' spread. A history
 // shorter than the window repeats its first value.
 //
-// With a long season the season is that of TwoSeasons. The scale takes differences over a season,
-// once three are known. In place of the season + 1:
+// With a long season, the season comes from TwoSeasons. The scale uses differences over a season
+// once three seasons are known. The season + 1 features are replaced by:
 //
 //   season            the season of the next steps, in units of its own mean size
 //   1                 log(1 + that size / scale)

@@ -1,4 +1,4 @@
-// The network of the forecaster, forward and backward side by side.
+// The forecaster's network, with forward and backward side by side.
 #include "forecast/memory_network.h"
 
 #include <algorithm>
@@ -14,15 +14,15 @@
 namespace memattn {
 namespace {
 
-// Streams of draws from the seed.
+// Keys of the random streams that are derived from the seed.
 constexpr std::uint64_t kInKernelStream = 0x696e, kDropoutStream = 0x64726f70;
 
-// Of the dropout of features; that of memory layer i is i.
+// The key for the dropout of features; the key for memory layer i is i.
 constexpr std::uint64_t kFeaturesPlace = 0x66656174;
 
 constexpr double kNormEpsilon = 1e-5;
 
-// Resizes a buffer and returns all of it.
+// Resizes a buffer and returns a span over all of it.
 template <typename T>
 std::span<T> sized(std::vector<T>& buffer, std::int64_t size) {
   buffer.resize(static_cast<std::size_t>(size));
@@ -67,7 +67,7 @@ MemoryNetwork<T>::MemoryNetwork(const MemoryNetworkOptions& options)
 
   parameters_.assign(static_cast<std::size_t>(end), T(0));
   T* const w = parameters_.data();
-  // LeCun's scale: units of Z_0 have about the variance of a feature.
+  // LeCun's scale: elements of Z_0 have about the variance of a feature.
   const double limit = std::sqrt(3.0 / static_cast<double>(options.features));
   const std::uint64_t key = kernels::mix(options.seed, kInKernelStream);
   for (std::int64_t i = 0; i < options.features * units; ++i) {
@@ -115,7 +115,7 @@ std::int64_t MemoryNetwork<T>::windows_in(std::span<const T> features) const {
   return static_cast<std::int64_t>(features.size()) / options_.features;
 }
 
-// A decision depends on the seed, the step and the place of the value alone.
+// Each decision depends only on the seed, the step and the position of the value.
 template <typename T>
 void MemoryNetwork<T>::drop(double rate, std::uint64_t place, std::int64_t step, std::int64_t width,
                             std::span<T> values) const {
@@ -176,7 +176,7 @@ void MemoryNetwork<T>::normalize(std::int64_t layer,
   }
 }
 
-// grad_tokens += what comes through the norm from grad_read, its gradient there.
+// Adds the gradient that comes through the norm, from grad_read at its output, to grad_tokens.
 template <typename T>
 void MemoryNetwork<T>::normalize_backward(std::int64_t layer,
                                           MemoryNetworkActivations<T>& activations,

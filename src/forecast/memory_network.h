@@ -1,12 +1,12 @@
-// The network of the forecaster, over one flat parameter buffer. Each window is one token that
-// reads the learned memories; a linear path runs beside them.
+// The forecaster's network, over one flat parameter buffer. Each window is one token that reads the
+// learned memories; a linear path runs beside them.
 //
 //   Z_0     = dropout(features) · in.kernel + in.bias     (N, U)
 //   Z_{i+1} = Z_i + dropout(read_i(norm(Z_i)))            (N, U), one memory layer each
 //   output  = Z_last · head.kernel + skip · skip.kernel + seasons * seasons.kernel   (N, O)
 //
-// N windows, U units, O outputs. norm is the identity without pre_norm. The product * is the one of
-// SeasonPath; the term is there with windows of past seasons only. The last three kernels start at
+// N windows, U units, O outputs. norm is the identity without pre_norm. The product * is that of
+// SeasonPath, and its term exists only for windows of past seasons. The last three kernels start at
 // zero, so the output of an untrained network is 0.
 #pragma once
 
@@ -21,7 +21,7 @@
 
 namespace memattn {
 
-// A slot of a memory layer that no window reads: its attention goes to the layer's other slots.
+// A slot of a memory layer that no window reads; the layer's other slots get its attention.
 struct SlotLeftOut {
   std::int64_t layer = 0;
   std::int64_t slot = 0;
@@ -35,10 +35,10 @@ struct MemoryNetworkInputs {
   std::span<const T> seasons = {};  // (N, P, S)
 };
 
-// What forward leaves for backward, and scratch. One thread at a time may use it.
+// Values that forward leaves for backward, and scratch. For one thread at a time.
 template <typename T>
 struct MemoryNetworkActivations {
-  std::vector<T> features;                      // dropout(features) (N, F), with dropout of them
+  std::vector<T> features;                      // dropout(features) (N, F), if input_dropout > 0
   std::vector<std::vector<T>> tokens;           // Z_i (N, U), layers + 1 of them
   std::vector<std::vector<T>> normed;           // norm(Z_i) (N, U), with pre_norm only
   std::vector<std::vector<T>> inverse;          // 1 / deviation of Z_i (N), with pre_norm only
@@ -47,7 +47,7 @@ struct MemoryNetworkActivations {
   std::vector<T> head_transposed;               // scratch (O, U)
 };
 
-// For T = float, and double in tests. The const methods may run in many threads at once.
+// For T = float, and double in tests. Several threads may call the const methods at once.
 template <typename T>
 class MemoryNetwork {
  public:
@@ -65,25 +65,25 @@ class MemoryNetwork {
   // Calls `edit` to change the flat buffer in place. If it throws, its changes stay.
   void update(const std::function<void(std::span<T> parameters)>& edit);
 
-  // What predict multiplies in the memory layers; forward and backward stay in T.
+  // Sets the precision of the memory layers in predict; forward and backward stay in T.
   void set_precision(Precision precision) {
     for (MemoryAugmentedAttention<T>& layer : layers_) layer.set_precision(precision);
   }
 
-  // Computes output (N, O) for backward. Dropout draws anew for each `dropout_step`, which is not
-  // negative; without one nothing is dropped.
+  // Computes output (N, O) for backward. Each `dropout_step` from 0 on draws a new dropout; without
+  // one, nothing is dropped.
   void forward(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
                MemoryNetworkActivations<T>& activations, std::int64_t dropout_step = -1) const;
 
-  // Computes output (N, O), with the bits of forward without dropout, and keeps nothing for
-  // backward. With `scores` (N, layers, S) also writes the attention scores of each memory layer,
-  // the mean over its heads.
+  // Computes output (N, O) with the bits of forward without dropout, and keeps nothing for
+  // backward. With `scores` (N, layers, S), also writes the attention scores of each memory layer,
+  // averaged over its heads.
   void predict(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
                MemoryNetworkActivations<T>& activations, const SlotLeftOut* left_out = nullptr,
                std::span<T> scores = {}) const;
 
-  // Computes output (N, O) from `inputs`, but with what the memory layers add, Z_last - Z_0, at as
-  // many other windows.
+  // Computes output (N, O) from `inputs`, with the contribution of the memory layers, Z_last - Z_0,
+  // taken from as many other windows.
   void predict_with_reads_of(const MemoryNetworkInputs<T>& donors,
                              const MemoryNetworkInputs<T>& inputs, std::span<T> output,
                              MemoryNetworkActivations<T>& activations) const;
@@ -97,7 +97,7 @@ class MemoryNetwork {
  private:
   std::int64_t windows_in(std::span<const T> features) const;
   void copy_to_layers();
-  // The forward pass, in which read_layer(i, from, to) calls memory layer i.
+  // Runs the forward pass; read_layer(i, from, to) calls memory layer i.
   template <typename ReadLayer>
   void run(const MemoryNetworkInputs<T>& inputs, std::span<T> output,
            MemoryNetworkActivations<T>& activations, std::int64_t dropout_step,
@@ -108,11 +108,11 @@ class MemoryNetwork {
   // Computes the output from Z_last.
   void finish(const MemoryNetworkInputs<T>& inputs, std::span<const T> tokens,
               std::span<T> output) const;
-  // Drops values (N, width) of one place in the network, in place.
+  // Applies dropout in place to values (N, width) at one place in the network.
   void drop(double rate, std::uint64_t place, std::int64_t step, std::int64_t width,
             std::span<T> values) const;
   void drop_read(std::int64_t layer, std::int64_t step, std::span<T> values) const;
-  // Returns the features as they go into the memory layers.
+  // Returns the features after dropout, as the memory layers receive them.
   std::span<const T> dropped_features(const MemoryNetworkInputs<T>& inputs, std::int64_t step,
                                       MemoryNetworkActivations<T>& activations) const;
   void normalize(std::int64_t layer, MemoryNetworkActivations<T>& activations) const;
@@ -120,13 +120,13 @@ class MemoryNetwork {
                           std::span<T> grad_parameters) const;
 
   MemoryNetworkOptions options_;
-  bool plain_;  // Z_{i+1} is the memory layer's own output, input included
+  bool plain_;  // the memory layer adds its input itself and returns Z_{i+1}
   std::vector<WeightInfo> infos_;
-  // Offsets of these weights in the flat buffer.
+  // Offsets of weights in the flat buffer.
   std::int64_t in_kernel_, in_bias_, head_kernel_, skip_kernel_, seasons_kernel_;
   std::vector<std::int64_t> norms_, memories_;  // by layer
   std::vector<T> parameters_;
-  std::vector<MemoryAugmentedAttention<T>> layers_;  // each has a copy of its part of the buffer
+  std::vector<MemoryAugmentedAttention<T>> layers_;  // each copies its part of the buffer
 };
 
 extern template class MemoryNetwork<float>;

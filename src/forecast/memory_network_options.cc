@@ -1,4 +1,4 @@
-// Counts of weights and the configs of memory layers, from the options alone.
+// Computes counts of weights and the configs of memory layers from the options alone.
 #include "forecast/memory_network_options.h"
 
 #include "kernels/random.h"
@@ -7,13 +7,13 @@
 namespace memattn {
 namespace {
 
-constexpr std::uint64_t kMemoryStream = 0x6d656d;  // of the draws from the seed
+constexpr std::uint64_t kMemoryStream = 0x6d656d;  // key of the random stream
 
 }  // namespace
 
 std::int64_t count_params(const MemoryNetworkOptions& options) {
   std::int64_t layer = 0;
-  if (options.layers > 0) {  // else the sizes of a layer say nothing and may be any
+  if (options.layers > 0) {  // otherwise the sizes of a layer are not used
     layer =
         count_params(layer_config(options, 0, true)) + (options.pre_norm ? 2 * options.units : 0);
   }

@@ -1,4 +1,4 @@
-// One row of inputs and of targets for each origin.
+// Fills one row of inputs and of targets for each origin.
 #include "forecast/origin_windows.h"
 
 #include <algorithm>

@@ -11,35 +11,35 @@
 
 namespace memattn {
 
-// The windows at N origins. In the domain of the series, the forecast k steps ahead is
-// baseline[k] + scale * output[k]. The baseline alone is Naive2 with kLastValues, and the average
-// of the same phase in past seasons with kPastSeasons.
+// The windows at N origins. In the domain of the series, the forecast k steps ahead is baseline[k]
+// + scale * output[k]. The baseline alone is Naive2 with kLastValues, and the average of past
+// values of the same phase with kPastSeasons.
 template <typename T>
 struct OriginWindows {
   std::vector<T> features;       // (N, F)
-  std::vector<T> skip;           // (N, V); empty when the linear path sees the features
+  std::vector<T> skip;           // (N, V); empty if the linear path uses the features
   std::vector<T> seasons;        // (N, P, season); empty without past seasons
   std::vector<double> baseline;  // (N, horizon)
   std::vector<double> scale;     // (N), 0 for a constant window
   std::vector<double> unit;      // (N), the unit of errors; 0 for a constant series
 };
 
-// Returns the parts of the windows that go into the network.
+// Returns the arrays that go into the network.
 template <typename T>
 MemoryNetworkInputs<T> inputs_of(const OriginWindows<T>& windows) {
   return {windows.features, windows.skip.empty() ? windows.features : windows.skip,
           windows.seasons};
 }
 
-// Fills `windows` from the values before each origin alone. The panel must have been made by the
-// rules of the same kind of windows.
+// Fills `windows` using only the values before each origin. The panel must have been prepared for
+// the same kind of windows.
 template <typename T>
 void make_windows(const Panel& panel, const WindowShape& shape, std::span<const Origin> origins,
                   OriginWindows<T>& windows);
 
-// Targets of the network's output in units of an error: error = output * slope[n] - target, with
-// slope[n] = scale / unit. A target does not count when it lies past the end of its series or its
-// window has no unit. Targets are cut off at +-kLargestTarget.
+// Training targets for the network's output, in units of an error: error = output * slope[n] -
+// target, with slope[n] = scale / unit. A target does not count if it lies past the end of its
+// series or its window has no unit. Targets are clipped to +-kLargestTarget.
 template <typename T>
 struct OriginTargets {
   std::vector<T> targets;            // (N, horizon)
@@ -47,8 +47,8 @@ struct OriginTargets {
   std::vector<std::uint8_t> counts;  // (N, horizon), 0 or 1
 };
 
-// A truth this many units from the baseline is as good as infinitely far away. It keeps errors, and
-// losses with a huber_delta of up to the same size, finite in float, whatever values a series has.
+// A truth this many units from the baseline is as good as infinitely far away. The limit keeps
+// errors, and losses with a huber_delta of up to the same size, finite in float for any series.
 inline constexpr double kLargestTarget = 1e18;
 
 template <typename T>

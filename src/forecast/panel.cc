@@ -1,4 +1,4 @@
-// Domains of series and draws of origins.
+// The domains of series, and random draws of origins.
 #include "forecast/panel.h"
 
 #include <algorithm>
@@ -10,12 +10,12 @@
 namespace memattn {
 namespace {
 
-// Returns a number in [0, count) from 64 random bits, with a bias below count / 2^64.
+// Maps 64 random bits to a number in [0, count), with a bias below count / 2^64.
 std::int64_t below(std::int64_t count, std::uint64_t bits) {
   return static_cast<std::int64_t>(bits % static_cast<std::uint64_t>(count));
 }
 
-// Returns the mean |difference| of neighbours among the first 0 .. size values.
+// Returns the mean |difference| of neighbours among the first 0, 1, ..., size values.
 std::vector<double> mean_differences(std::span<const double> values) {
   std::vector<double> result(values.size() + 1, 0.0);
   double sum = 0;
@@ -26,7 +26,7 @@ std::vector<double> mean_differences(std::span<const double> values) {
   return result;
 }
 
-// Returns the same, but from three seasons on of values that are a season apart.
+// Returns the same, but from three seasons on for values one season apart.
 std::vector<double> mean_changes(std::span<const double> values, std::size_t season) {
   std::vector<double> result = mean_differences(values);
   double sum = 0;
@@ -37,8 +37,9 @@ std::vector<double> mean_changes(std::span<const double> values, std::size_t sea
   return result;
 }
 
-// Returns the standard deviation of the first 0 .. size values. Mean and variance are updated value
-// by value, by Welford's formula divided by the number of values: a sum of squares could overflow.
+// Returns the standard deviation of the first 0, 1, ..., size values. Mean and variance are updated
+// value by value (Welford's formula, divided by the number of values), since a sum of squares could
+// overflow.
 std::vector<double> deviations(std::span<const double> values) {
   std::vector<double> result(values.size() + 1, 0.0);
   double mean = 0, variance = 0;
@@ -52,8 +53,8 @@ std::vector<double> deviations(std::span<const double> values) {
   return result;
 }
 
-// Returns how many values of a series are fit for logs, up to the first that is not positive or
-// too large a step from the one before.
+// Returns how many first values of a series are fit for logs: all before the first one that is not
+// positive or too large a step from its predecessor.
 std::size_t count_in_logs(std::span<const double> values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     if (!(values[i] > 0)) return i;

@@ -1,5 +1,4 @@
-// The forecaster as users see it: the ensemble, its training, and forecasts of many origins at
-// once.
+// The forecaster: its ensemble, its training, and forecasts from many origins at once.
 #include "memattn/panel_forecaster.h"
 
 #include <algorithm>
@@ -24,8 +23,8 @@ namespace {
 
 using Poll = std::function<void()>;
 
-// Origins that go through the networks together: enough for the matrix products, few enough for
-// their activations to stay in cache. Not measured.
+// The number of origins that pass through the networks together: enough for the matrix products,
+// and few enough for their activations to stay in cache. Not measured.
 constexpr std::size_t kOriginsAtOnce = 256;
 
 constexpr std::uint64_t kMemberStream = 0x6d656d626572;
@@ -69,7 +68,7 @@ bool is_finite(const PanelMember& member) {
                              [](float weight) { return std::isfinite(weight); });
 }
 
-// Runs body(first, some) for origins first .. first + some - 1, all of `count` in the end.
+// Runs body(first, some) for origins first .. first + some - 1, in pieces that cover all `count`.
 template <typename Body>
 void for_some_origins(InterruptibleWork& work, std::size_t count, Body body) {
   const std::size_t pieces = (count + kOriginsAtOnce - 1) / kOriginsAtOnce;
@@ -85,11 +84,11 @@ struct PanelForecaster::Impl {
   explicit Impl(const PanelForecasterOptions& these)
       : options(validated(these)), members(make_members(options)) {}
 
-  // fit, and with `from` resume.
+  // Implements fit, and with `from`, resume.
   bool train(std::string_view function, const SeriesView& series, const PanelTrainingState* from,
              const std::function<bool(const PanelProgress&)>& progress, const Poll& poll);
 
-  // Members that stand where `from` says, or before their first step.
+  // Returns members in the state `from`, or before their first step without it.
   std::vector<PanelMember> members_at(std::string_view function,
                                       const PanelTrainingState* from) const;
 
@@ -101,15 +100,16 @@ struct PanelForecaster::Impl {
     return members[static_cast<std::size_t>(member)];
   }
 
-  // With `donors`, as many as origins, the memory layers add to each origin what they add there.
+  // With as many `donors` as origins, the memory layers add to each origin what they add at its
+  // donor.
   void predict(std::string_view function, const SeriesView& series, const OriginsView& origins,
                std::span<const PanelMember> used, std::span<double> forecasts, const Poll& poll,
                const OriginsView* donors = nullptr,
                Precision precision = Precision::kFloat32) const;
 
   PanelForecasterOptions options;
-  std::vector<PanelMember> members;      // those of one lookback side by side
-  std::vector<PanelMember> interrupted;  // of the training that `progress` ended by throwing
+  std::vector<PanelMember> members;      // members of one lookback are adjacent
+  std::vector<PanelMember> interrupted;  // of a training that an exception from `progress` ended
 };
 
 PanelForecaster::PanelForecaster(const PanelForecasterOptions& options)
@@ -185,7 +185,8 @@ bool PanelForecaster::Impl::train(std::string_view function, const SeriesView& s
                                   const std::function<bool(const PanelProgress&)>& progress,
                                   const Poll& poll) {
   check_trainable(function, series, options);
-  // Trained apart and moved to `members` at the end: what throws in between changes nothing.
+  // Trained separately and moved to `members` at the end, so an exception in between changes
+  // nothing.
   std::vector<PanelMember> trained = members_at(function, from);
   const Panel panel(series, panel_rules(options), poll);
   const OriginSampler sampler(panel, options.min_history, options.origin_stride);
@@ -193,7 +194,7 @@ bool PanelForecaster::Impl::train(std::string_view function, const SeriesView& s
   std::vector<double> losses(trained.size());
   bool stopped = false;
   while (now.step < options.steps && !stopped) {
-    // In step, so that a training that is stopped stops all members at one point.
+    // In lockstep, so that all members of a stopped training stop at the same step.
     InterruptibleWork().run(options.members(), [&](std::int64_t i) {
       const auto place = static_cast<std::size_t>(i);
       losses[place] = trained[place].step(panel, sampler);
@@ -241,7 +242,7 @@ void PanelForecaster::Impl::predict(std::string_view function, const SeriesView&
                                     std::span<double> forecasts, const Poll& poll,
                                     const OriginsView* donors, Precision precision) const {
   check_origins(function, series, origins, options);
-  // One panel has all series that origins and donors need.
+  // One panel holds all series that origins and donors need.
   std::vector<std::int64_t> which, times;
   OriginsView needed = origins;
   if (donors != nullptr) {

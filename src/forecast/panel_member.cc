@@ -37,7 +37,7 @@ void PanelMember::finish() {
 }
 
 void PanelMember::set_parameters(std::span<const float> parameters) {
-  MemoryNetwork<float> changed = network_;  // running out of memory leaves network_ as it is
+  MemoryNetwork<float> changed = network_;  // if memory runs out, network_ stays as it is
   changed.update([&](std::span<float> all) { std::ranges::copy(parameters, all.begin()); });
   network_ = std::move(changed);
 }

@@ -1,4 +1,4 @@
-// One member of the ensemble: a network, and its training.
+// One member of the ensemble: a network and its training.
 #pragma once
 
 #include <cstddef>
@@ -24,21 +24,21 @@ class PanelMember {
   const WindowShape& shape() const { return shape_; }
   const MemoryNetwork<float>& network() const { return network_; }
 
-  // Takes a training step on origins that depend on the seed and the step alone, and returns its
-  // loss. If it throws, the member is of no further use.
+  // Takes a training step on origins that depend only on the seed and the step, and returns its
+  // loss. After an exception the member must not be used any more.
   double step(const Panel& panel, const OriginSampler& sampler);
   bool done() const { return trainer_.done(); }
-  // After the last step: replaces the weights by their moving average, if there is one.
+  // Call this after the last step: replaces the weights by their moving average, if there is one.
   void finish();
 
-  // Replaces all weights. If it throws, they are as before.
+  // Replaces all weights. If it throws, they are unchanged.
   void set_parameters(std::span<const float> parameters);
 
   std::int64_t steps_done() const { return trainer_.steps_done(); }
-  // Returns the weights and, after them, the state of the trainer.
+  // Returns the weights, followed by the state of the trainer.
   [[nodiscard]] std::vector<float> training_state() const;
-  // Continues as a member made with the same arguments does after `steps_done` steps. Throws
-  // std::invalid_argument, before anything is changed, when the state does not fit.
+  // Continues from a training_state() after `steps_done` steps of a member with the same arguments.
+  // Throws std::invalid_argument, before anything is changed, if the state does not fit.
   void restore(std::int64_t steps_done, std::span<const float> state);
 
  private:

@@ -1,5 +1,5 @@
-// Which options of the forecaster are valid, how many weights they make, and what they mean for its
-// parts.
+// Checks the forecaster's options, and derives from them the number of weights and the options of
+// its parts.
 #include "forecast/panel_options.h"
 
 #include <cmath>
@@ -15,8 +15,8 @@ namespace {
 
 constexpr std::string_view kFunction = "PanelForecasterOptions";
 constexpr std::int64_t kLargestSize = std::numeric_limits<std::int32_t>::max();
-constexpr double kLargestDeviation = 1e18;    // of initial memories: draws and their products fit
-constexpr std::int64_t kMostSeasons = 1'000;  // of a long season
+constexpr double kLargestDeviation = 1e18;    // of initial memories: their products stay finite
+constexpr std::int64_t kMostSeasons = 1'000;  // in a long season
 constexpr std::int64_t kMostMembers = 10'000, kMostQuantiles = 1'000, kMostLayers = 1'000,
                        kMostBlocks = 1'000;
 
@@ -28,8 +28,7 @@ void check_size(std::string_view option, std::int64_t found, std::int64_t smalle
 void check_count(std::string_view option, std::size_t found, std::int64_t smallest,
                  std::int64_t largest) {
   if (std::cmp_greater_equal(found, smallest) && std::cmp_less_equal(found, largest)) return;
-  fail_argument(kFunction, option, concat(found, " of them"),
-                concat(smallest, " to ", largest, " of them"));
+  fail_argument(kFunction, option, concat(found, " values"), concat(smallest, " to ", largest));
 }
 
 template <typename Enum>
@@ -46,7 +45,7 @@ void check_long_season(const PanelForecasterOptions& options) {
   if (found == 0) return;
   if (options.windows != PanelWindows::kLastValues || season < 2) {
     fail_argument(kFunction, "long_season", found,
-                  "0, without a season or with windows of past seasons");
+                  "0 without a season or with windows of past seasons");
   }
   if (found < 2 * season || found % season != 0 || found / season > kMostSeasons) {
     fail_argument(kFunction, "long_season", found,
@@ -74,7 +73,7 @@ void check_lookbacks(const PanelForecasterOptions& options) {
   }
 }
 
-// The number of memory layers of the members of lookbacks[place].
+// Returns the number of memory layers of the members of lookbacks[place].
 std::int64_t layers_at(const PanelForecasterOptions& options, std::size_t place) {
   return options.member_layers.empty() ? options.layers : options.member_layers[place];
 }
@@ -84,7 +83,7 @@ void check_layers(const PanelForecasterOptions& options) {
   const std::vector<std::int64_t>& layers = options.member_layers;
   if (layers.empty()) return;
   if (layers.size() != options.lookbacks.size()) {
-    fail_argument(kFunction, "member_layers", concat(layers.size(), " of them"),
+    fail_argument(kFunction, "member_layers", concat(layers.size(), " values"),
                   concat("none, or one for each of the ", options.lookbacks.size(), " lookbacks"));
   }
   for (std::size_t i = 0; i < layers.size(); ++i) {
@@ -95,8 +94,8 @@ void check_layers(const PanelForecasterOptions& options) {
 void check_blocks(const PanelForecasterOptions& options) {
   check_size("covariates", options.covariates, 0);
   if (options.covariates == 0 && !options.blocks.empty()) {
-    fail_argument(kFunction, "blocks", concat(options.blocks.size(), " of them"),
-                  "none, for covariates is 0");
+    fail_argument(kFunction, "blocks", concat(options.blocks.size(), " blocks"),
+                  "none, since covariates is 0");
   }
   check_count("blocks", options.blocks.size(), 0, kMostBlocks);
   for (std::size_t i = 0; i < options.blocks.size(); ++i) {
@@ -106,7 +105,7 @@ void check_blocks(const PanelForecasterOptions& options) {
     check_size(name + ".first_column", block.first_column, 0, options.covariates - block.columns);
     check_size(name + ".rows", block.rows);
     check_size(name + ".first_row", block.first_row, -kLargestSize, options.horizon - block.rows);
-    // So that the sum over all blocks fits.
+    // So that the sum over all blocks does not overflow.
     check_size(name + ".columns * rows", block.columns * block.rows);
   }
 }
@@ -114,8 +113,8 @@ void check_blocks(const PanelForecasterOptions& options) {
 void check_quantiles(const PanelForecasterOptions& options) {
   const std::vector<double>& quantiles = options.quantiles;
   if (quantiles.empty() == (options.loss == ErrorLoss::kPinball)) {
-    fail_argument(kFunction, "quantiles", concat(quantiles.size(), " of them"),
-                  "some with the pinball loss, none with another");
+    fail_argument(kFunction, "quantiles", concat(quantiles.size(), " quantiles"),
+                  "at least one with the pinball loss, none with other losses");
   }
   check_count("quantiles", quantiles.size(), 0, kMostQuantiles);
   for (std::size_t i = 0; i < quantiles.size(); ++i) {
@@ -127,8 +126,8 @@ void check_quantiles(const PanelForecasterOptions& options) {
   }
 }
 
-// Checks what the sizes multiply to, for the members of one lookback. In double, where a product
-// that is too large is a large number and does not wrap around.
+// Checks the products of sizes for the members of one lookback. It computes them as doubles, which
+// become large instead of wrapping around.
 void check_products(const PanelForecasterOptions& options, std::size_t i) {
   const MemoryNetworkOptions network = network_options(options, i, 0);
   const auto number = [](std::int64_t value) { return static_cast<double>(value); };
@@ -159,7 +158,7 @@ void check_products(const PanelForecasterOptions& options, std::size_t i) {
   check("batch_size * horizon * quantiles", batch * outputs, "values in a batch");
   if (network.layers == 0) return;
   check("batch_size * num_heads * memory_size", batch * heads * slots, "values in a batch");
-  layer_config(network, 0, true).validate();  // what a layer keeps beside its weights
+  layer_config(network, 0, true).validate();  // checks what a layer keeps besides its weights
 }
 
 }  // namespace

@@ -12,7 +12,7 @@
 
 namespace memattn {
 
-// Of the members of lookbacks[place].
+// Returns the window shape of the members of lookbacks[place].
 WindowShape window_shape(const PanelForecasterOptions& options, std::size_t place);
 MemoryNetworkOptions network_options(const PanelForecasterOptions& options, std::size_t place,
                                      std::uint64_t seed);

@@ -1,4 +1,4 @@
-// The inputs of windows of past seasons, in float64 until the last conversion.
+// Computes the inputs of windows of past seasons, in float64 up to the final conversion.
 #include "forecast/past_seasons.h"
 
 #include <algorithm>
@@ -24,7 +24,8 @@ void make_past_seasons(const PanelSeries& series, const WindowShape& shape, std:
   for (std::int64_t i = 0; i < size; ++i) {
     std::int64_t place = time - size + i;
     if (place < 0) {
-      // Before the history: the earliest value of the same phase, or the first value of all.
+      // Before the history: the earliest value of the same phase, or the first value if there is
+      // none.
       place = (place % season + season) % season;
       if (place >= time) place = 0;
     }
@@ -37,7 +38,7 @@ void make_past_seasons(const PanelSeries& series, const WindowShape& shape, std:
   row.unit = series.unit(time);
   row.scale = series.spread(time);
 
-  // The mean of a phase over all seasons, relative to the level.
+  // Returns the mean of a phase over all seasons, relative to the level.
   const auto phase_mean = [&](std::int64_t phase) {
     double sum = 0;
     for (std::int64_t i = phase; i < size; i += season) sum += x[i] - level;

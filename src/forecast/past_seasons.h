@@ -1,4 +1,4 @@
-// Windows of whole past seasons, for series with many long seasons: each season is a row of the
+// Windows of whole past seasons, for series with many long seasons. Each season is a row of the
 // window, each phase a column.
 #pragma once
 
@@ -10,7 +10,7 @@
 
 namespace memattn {
 
-// Where one window is written; see OriginWindows.
+// The output arrays for one window; see OriginWindows.
 template <typename T>
 struct PastSeasonsRow {
   T* features;

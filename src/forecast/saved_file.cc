@@ -24,12 +24,12 @@ namespace {
 
 constexpr std::string_view kFormat = "memattn.Forecaster", kWhat = "a saved Forecaster";
 constexpr std::string_view kChecksumKey = "\"checksum\": \"";
-constexpr std::size_t kDigits = 64;      // of a checksum
+constexpr std::size_t kDigits = 64;      // in a checksum
 constexpr std::size_t kPiece = 1 << 20;  // bytes that are hashed at once
 constexpr std::int64_t kMostMembers = 10'000;
 constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
 
-// The checksum is of the file with zeros in its place.
+// The checksum is computed over the file with zeros in place of the checksum.
 void check_sum(const SafetensorsReader& reader) {
   const std::string& told = reader.metadata_value("checksum", kWhat);
   std::uint64_t length = 0;
@@ -58,7 +58,7 @@ void check_sum(const SafetensorsReader& reader) {
   }
 }
 
-// The settings of a forecaster: each a list of a value and a reason.
+// The settings of a forecaster, each a list of a value and a reason.
 class Settings {
  public:
   Settings(const SafetensorsReader& reader, const JsonObject& settings)
@@ -76,7 +76,7 @@ class Settings {
 
   const JsonValue& at(std::string_view name) const {
     const JsonValue* const found = find(name);
-    if (found == nullptr) fail(name, "no such key", "a setting");
+    if (found == nullptr) fail(name, "none", "a setting");
     return *found;
   }
 
@@ -94,10 +94,10 @@ class Settings {
 
   const std::string& text(std::string_view name) const {
     const std::string* const found = at(name).string();
-    if (found == nullptr) fail(name, describe(at(name)), "a text");
+    if (found == nullptr) fail(name, describe(at(name)), "a string");
     return *found;
   }
-  // The value that a text stands for.
+  // Returns the value that a string stands for.
   template <typename Value>
   Value one_of(std::string_view name,
                std::initializer_list<std::pair<std::string_view, Value>> choices) const {
@@ -145,7 +145,8 @@ void set_lookbacks(const Settings& settings, PanelForecasterOptions& options) {
   const JsonArray* const lookbacks = settings.at("lookbacks").array();
   const std::int64_t members = settings.whole("members", 1, kMostMembers);
   if (lookbacks == nullptr || std::ssize(*lookbacks) != members) {
-    settings.fail("lookbacks", describe(settings.at("lookbacks")), "a list of one a member");
+    settings.fail("lookbacks", describe(settings.at("lookbacks")),
+                  "a list with one for each member");
   }
   for (const JsonValue& one : *lookbacks) {
     options.lookbacks.push_back(settings.whole("lookbacks", one, 1, kMost));
@@ -155,9 +156,9 @@ void set_lookbacks(const Settings& settings, PanelForecasterOptions& options) {
     options.layers = settings.whole("layers", 0, 2);
     return;
   }
-  // Networks of each depth, with each lookback.
+  // Each lookback has networks of each depth.
   if (layers->empty() || layers->size() > 2) {
-    settings.fail("layers", describe(settings.at("layers")), "a number, or two");
+    settings.fail("layers", describe(settings.at("layers")), "a number or a list of one or two");
   }
   const std::vector<std::int64_t> each = std::move(options.lookbacks);
   options.lookbacks.clear();
@@ -201,7 +202,7 @@ PanelForecasterOptions options_of(const Settings& settings, const std::vector<do
   return options;
 }
 
-// The values of a tensor of so many dimensions, as many as its bytes.
+// Reads a tensor with this many dimensions, all of its values.
 template <typename T>
 std::vector<T> read_tensor(const SafetensorsReader& reader, std::string_view name,
                            std::string_view dtype, std::size_t dimensions) {
@@ -218,7 +219,7 @@ std::vector<T> read_tensor(const SafetensorsReader& reader, std::string_view nam
   return values;
 }
 
-// The weights as float32.
+// Reads the weights as float32.
 std::vector<float> read_weights(const SafetensorsReader& reader) {
   const TensorInfo* const tensor = reader.find("weights");
   std::vector<float> weights;
@@ -235,7 +236,7 @@ std::vector<float> read_weights(const SafetensorsReader& reader) {
   return weights;
 }
 
-// The series of a file that has some.
+// Reads the series of a file that has some.
 void read_series(const SafetensorsReader& reader, SavedNetworks& saved) {
   saved.values = read_tensor<double>(reader, "values", "F64", 1);
   saved.offsets = read_tensor<std::int64_t>(reader, "offsets", "I64", 1);
@@ -244,7 +245,7 @@ void read_series(const SafetensorsReader& reader, SavedNetworks& saved) {
   if (offsets.empty() || offsets.front() != 0 || offsets.back() != size ||
       std::ranges::adjacent_find(offsets, std::greater_equal()) != offsets.end()) {
     reader.fail("tensor offsets", "numbers out of order",
-                concat("ascending ones from 0 to ", size));
+                concat("ascending numbers from 0 to ", size));
   }
   for (const double value : saved.values) {
     if (std::abs(value) > kLargestValue) {
@@ -254,7 +255,7 @@ void read_series(const SafetensorsReader& reader, SavedNetworks& saved) {
   for (std::size_t i = 0; i + 1 < offsets.size(); ++i) {
     if (std::isnan(saved.values[static_cast<std::size_t>(offsets[i])]) ||
         std::isnan(saved.values[static_cast<std::size_t>(offsets[i + 1] - 1)])) {
-      reader.fail("tensor values", "no first or no last value of a series", "both");
+      reader.fail("tensor values", "a series whose first or last value is missing", "both values");
     }
   }
   const std::vector<char> text = read_tensor<char>(reader, "ids", "U8", 1);
@@ -273,7 +274,7 @@ void read_series(const SafetensorsReader& reader, SavedNetworks& saved) {
   for (const JsonValue& id : *ids) {
     const std::optional<std::int64_t> number = id.integer();
     if (id.string() == nullptr && !number) {
-      reader.fail("tensor ids", describe(id), "texts or whole numbers");
+      reader.fail("tensor ids", describe(id), "strings or whole numbers");
     }
     saved.ids.push_back(number ? to_text(*number) : *id.string());
   }
@@ -293,7 +294,7 @@ std::optional<SavedErrors> read_errors(const SafetensorsReader& reader, std::int
   const auto logs = read_tensor<std::uint8_t>(reader, "calibration.logs", "U8", 1);
   std::vector<std::int64_t> ages(roughness.size(), 1);
   std::vector<double> change(roughness.size(), 1);
-  if (reader.find("calibration.age") != nullptr) {  // older files have none
+  if (reader.find("calibration.age") != nullptr) {  // missing in older files
     ages = read_tensor<std::int64_t>(reader, "calibration.age", "I64", 1);
     change = read_tensor<double>(reader, "calibration.change", "F64", 1);
   }
@@ -303,13 +304,13 @@ std::optional<SavedErrors> read_errors(const SafetensorsReader& reader, std::int
   if (found != shape || logs.size() != roughness.size() || ages.size() != roughness.size() ||
       change.size() != roughness.size()) {
     reader.fail("tensor calibration.errors", to_text(std::span(found)),
-                concat(std::span(shape), ", and the others as long"));
+                concat(std::span(shape), " and the other tensors of the same length"));
   }
   for (std::size_t i = 0; i < roughness.size(); ++i) {
     const bool good = std::isfinite(roughness[i]) && roughness[i] >= 0 && logs[i] <= 1 &&
                       ages[i] >= 1 && std::isfinite(change[i]) && change[i] > 0;
     if (!good) {
-      reader.fail("calibration", concat("a window ", i, " that cannot be"),
+      reader.fail("calibration", concat("invalid values of window ", i),
                   "units of at least 0, logs of 0 or 1, ages of at least 1, changes above 0");
     }
     errors.domains.push_back({logs[i] == 1, roughness[i], change[i], 0});
@@ -325,11 +326,11 @@ JsonValue config_of(const SafetensorsReader& reader) {
   try {
     return parse_json(reader.metadata_value("config", kWhat));
   } catch (const JsonError& error) {
-    reader.fail("config", error.what(), "the choices of a Forecaster");
+    reader.fail("config", error.what(), "a Forecaster's options");
   }
 }
 
-// The config's season, of the series; that of the networks may be another one.
+// Reads the season of the series from the config; the networks may have another season.
 std::int64_t season_of(const SafetensorsReader& reader, const JsonObject& config) {
   const auto found = config.find("season");
   const std::optional<std::int64_t> season =
@@ -351,7 +352,7 @@ void check_version(const SafetensorsReader& reader) {
   }
 }
 
-// The names of its covariates, to say what is refused.
+// Returns the names of the covariates for an error message.
 std::string covariates_of(const JsonObject& config) {
   std::string names;
   const auto found = config.find("covariates");
@@ -372,15 +373,14 @@ std::vector<std::int64_t> member_sizes(const SafetensorsReader& reader,
                                        const PanelForecasterOptions& options, std::int64_t found) {
   std::vector<std::int64_t> counts;
   try {
-    counts = options.count_member_params();  // without making one
+    counts = options.count_member_params();  // without creating a member
   } catch (const std::invalid_argument& error) {
-    reader.fail("config: settings", error.what(), "those of a model");
+    reader.fail("config: settings", error.what(), "valid settings");
   }
   std::int64_t total = 0;
   for (const std::int64_t count : counts) total += count;
   if (total != found) {
-    reader.fail("tensor weights", to_text(found),
-                concat(total, ", as many as the settings ask for"));
+    reader.fail("tensor weights", to_text(found), concat(total, ", as many as the settings imply"));
   }
   return counts;
 }
@@ -392,12 +392,12 @@ SavedNetworks read(const SafetensorsReader& reader, bool prior) {
   const JsonObject* const object = config.object();
   const auto found = object ? object->find("settings") : JsonObject::const_iterator();
   if (object == nullptr || found == object->end() || found->second.object() == nullptr) {
-    reader.fail("config", "no settings", "those of a Forecaster");
+    reader.fail("config", "no settings", "the settings of a Forecaster");
   }
   const Settings settings(reader, *found->second.object());
   if (settings.find("left_out") != nullptr || object->contains("covariates")) {
     reader.fail("config", concat("a forecaster with covariates", covariates_of(*object)),
-                "one without, which forecasts series alone; Python's Forecaster.load opens it");
+                "one without; load it in Python with Forecaster.load");
   }
   if (prior) {
     settings.expect("loss", "quantile");

@@ -14,7 +14,7 @@
 
 namespace memattn {
 
-// The largest size of a value, so that squares and their sums do not overflow.
+// The largest magnitude of a value, so that squares and their sums do not overflow.
 inline constexpr double kLargestValue = 1e100;
 
 // The errors that intervals are calibrated on; see Errors.
@@ -23,21 +23,21 @@ struct SavedErrors {
   std::vector<WindowDomain> domains;
   std::vector<std::int64_t> ages;
 
-  // The errors of a place, of forecasts of series of a season.
+  // Returns the errors at index `place`, for forecasts of series with this season.
   Errors at(std::int64_t place, std::int64_t places, std::int64_t horizon,
             std::int64_t season) const;
 };
 
-// A forecaster without covariates.
+// The content of a file of a forecaster without covariates.
 struct SavedNetworks {
   SavedNetworks(PanelForecaster networks, std::vector<double> trained_levels)
       : forecaster(std::move(networks)), levels(std::move(trained_levels)) {}
 
   PanelForecaster forecaster;
-  std::int64_t horizon = 1;           // rows that forecasts may have, at most those of the networks
+  std::int64_t horizon = 1;           // steps ahead of a forecast, at most the networks' horizon
   std::vector<double> levels;         // trained, in percent, ascending; none without quantiles
-  std::int64_t rows_seen = 0;         // the last rows of a series that count; 0: all
-  bool uses_prior = false;            // the networks are those of other series, or began as such
+  std::int64_t rows_seen = 0;         // how many last rows of a series count; 0: all
+  bool uses_prior = false;            // the networks are, or started from, those of other series
   bool trained = false;               // on these series
   std::int64_t season = 1;            // of the series
   std::vector<double> values;         // of all series, NaN in holes
@@ -46,10 +46,10 @@ struct SavedNetworks {
   std::optional<SavedErrors> errors;
 };
 
-// Throws FormatError for anything but a forecaster without covariates.
+// Reads such a file. Throws FormatError for anything but a forecaster without covariates.
 SavedNetworks read_saved(const SafetensorsReader& reader);
-// Networks with trained quantiles that forecast series of others, as Forecaster.pretrain makes.
-// Throws FormatError for anything else.
+// Reads networks with trained quantiles that forecast other series, as Forecaster.pretrain makes
+// them. Throws FormatError for anything else.
 SavedNetworks read_prior(const SafetensorsReader& reader);
 
 }  // namespace memattn

@@ -15,7 +15,7 @@ struct SavedForecaster::Impl {
     for (const std::string& id : series.saved().ids) places.emplace(id, std::ssize(places));
   }
 
-  // The values of a series of the file, as Python's panel has them.
+  // Returns the values of a series in the file, as in Python's panel.
   std::span<const double> values_of(std::int64_t place) const {
     const SavedNetworks& saved = series.saved();
     const auto k = static_cast<std::size_t>(place);
@@ -25,7 +25,7 @@ struct SavedForecaster::Impl {
   }
 
   SeriesForecast series;
-  std::unordered_map<std::string_view, std::int64_t> places;  // of the ids
+  std::unordered_map<std::string_view, std::int64_t> places;  // by id
 };
 
 SavedForecaster::SavedForecaster(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -66,7 +66,8 @@ void SavedForecaster::forecast_series(std::int64_t series, std::span<double> for
   constexpr std::string_view kFunction = "SavedForecaster::forecast_series";
   const std::int64_t count = std::ssize(ids());
   if (count == 0) {
-    fail_argument(kFunction, "series", series, "none: the file was saved without its series");
+    fail_argument(kFunction, "series", series,
+                  "no index, since the file was saved without its series");
   }
   check_between(kFunction, "series", series, 0, count - 1);
   const std::span<const double> values = impl_->values_of(series);

@@ -1,4 +1,4 @@
-// Plain loops over runs of one season. They are a small part of a training step.
+// Plain loops over runs of one season; they take a small part of a training step.
 #include "forecast/season_path.h"
 
 #include <algorithm>
@@ -6,7 +6,7 @@
 namespace memattn {
 namespace {
 
-// body(first, size) for each run of outputs that begins at phase 0.
+// Calls body(first, size) for each run of outputs that begins at phase 0.
 template <typename Body>
 void for_each_run(const SeasonPath& path, std::int64_t outputs, Body body) {
   for (std::int64_t group = 0; group < outputs; group += path.horizon) {

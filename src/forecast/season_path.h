@@ -1,5 +1,5 @@
-// The linear path from past seasons. The forecast of a step ahead sees only the values of its own
-// phase, one per season, so each step has as many weights as there are seasons.
+// The linear path from past seasons. The forecast of each step ahead uses only the values of its
+// own phase, one per season, so each step has as many weights as there are seasons.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 namespace memattn {
 
 struct SeasonPath {
-  std::int64_t seasons = 0;  // P, the seasons of a window; 0: there is no such path
+  std::int64_t seasons = 0;  // P, the seasons of a window; 0: no such path
   std::int64_t season = 1;   // S, the values of a season
   std::int64_t horizon = 1;  // outputs come in groups of this size, each starting at phase 0
 

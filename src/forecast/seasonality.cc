@@ -1,4 +1,4 @@
-// Sums along each phase, and the test of significance, updated value by value.
+// Computes sums along each phase, and the test of significance, updated value by value.
 #include "forecast/seasonality.h"
 
 #include <algorithm>
@@ -7,13 +7,13 @@
 namespace memattn {
 namespace {
 
-constexpr double kQuantile = 1.645;  // of the standard normal at 95 %: 90 % on two sides
+constexpr double kQuantile = 1.645;  // of the standard normal at 95 %: two-sided 90 %
 
-// A variance below this share of the sum of squares is only rounding: all values are equal.
+// A variance below this share of the sum of squares is rounding error: all values are equal.
 constexpr double kRounding = 1e-12;
 
-// Returns the test at every origin from first_origin on. All sums are of values less the first one:
-// with a large mean, their differences would lose most of their digits.
+// Returns the test at every origin from first_origin on. All sums are of values less the first one,
+// since with a large mean their differences would lose most digits.
 std::vector<bool> significant(std::span<const double> values, std::int64_t season,
                               std::int64_t first_origin) {
   const auto size = static_cast<std::int64_t>(values.size());
@@ -73,7 +73,7 @@ Seasonality::Seasonality(std::span<const double> values, std::int64_t season,
 void Seasonality::index(std::int64_t origin, std::span<double> index) const {
   std::fill(index.begin(), index.end(), 0.0);
   if (!seasonal(origin)) return;
-  // Positions half .. origin - half - 1 have a trend; there are two of each phase or more.
+  // Positions half .. origin - half - 1 have a trend; there are at least two of each phase.
   const std::int64_t half = season_ / 2, end = origin - half;
   double mean = 0;
   for (std::int64_t i = end - season_; i < end; ++i) {

@@ -12,11 +12,11 @@ namespace memattn {
 // that phase, shifted so that the indices of all phases sum to 0. All indices are 0 when the
 // autocorrelation at one season is not significant at 90 %, or fewer than three seasons are known.
 //
-// Construction takes size * season operations, the test the larger part of them, and keeps one
-// number per value. An index then takes `season` operations.
+// Construction takes size * season operations, mostly for the test, and keeps one number per value.
+// An index then takes `season` operations.
 class Seasonality {
  public:
-  // Only origins from `first_origin` on may be asked for; the test is left out before it.
+  // Only origins from `first_origin` on may be passed later; earlier ones are not tested.
   Seasonality(std::span<const double> values, std::int64_t season, std::int64_t first_origin = 0);
 
   // Returns whether the first `origin` values pass the test of significance.
@@ -30,7 +30,7 @@ class Seasonality {
  private:
   std::int64_t season_;
   std::vector<bool> seasonal_;     // by origin; empty when none passes
-  std::vector<double> remainder_;  // value - trend, summed over a phase up to each position
+  std::vector<double> remainder_;  // value - trend, summed along each phase up to each position
 };
 
 }  // namespace memattn

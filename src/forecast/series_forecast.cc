@@ -13,8 +13,8 @@
 namespace memattn {
 namespace {
 
-constexpr std::size_t kFewestValues = 3;  // not to be forecast by the last one
-constexpr double kFar = 10.0;  // times the range of a series that a forecast of a prior may go
+constexpr std::size_t kFewestValues = 3;  // with fewer, the last value is the forecast
+constexpr double kFar = 10.0;  // ranges of the series: the limit of a prior's forecasts beyond it
 
 std::vector<double> without_holes(std::span<const double> values) {
   std::vector<double> filled(values.begin(), values.end());
@@ -38,7 +38,7 @@ SeriesForecast::SeriesForecast(SavedNetworks saved) : saved_(std::move(saved)) {
     const Errors errors = saved_.errors->at(place, places, saved_.horizon, saved_.season);
     for (const bool logs : {false, true}) scores_.emplace_back(errors, logs);
   }
-  saved_.errors.reset();  // the scores hold what counts
+  saved_.errors.reset();  // the scores replace them
 }
 
 bool SeriesForecast::has_intervals() const {
@@ -63,11 +63,11 @@ void SeriesForecast::check(std::string_view function, std::span<const double> va
       fail_argument(function, "levels", level, "percents from 1 to below 100");
     }
     if (!has_intervals()) {
-      fail_argument(function, "levels", level, "none: this forecaster has no intervals");
+      fail_argument(function, "levels", level, "no levels, since this forecaster has no intervals");
     }
     if (only_trained() && std::ranges::find(saved_.levels, level) == saved_.levels.end()) {
       fail_argument(function, "levels", level,
-                    concat(in_words(saved_.levels), ", the levels that were trained"));
+                    concat(in_words(saved_.levels), ", the trained levels"));
     }
   }
   check_size(function, "bounds", bounds.size(), "levels * 2 * forecasts",
@@ -82,7 +82,7 @@ std::vector<double> SeriesForecast::quantiles_of(std::span<const double> values,
   std::vector<double> quantiles(outputs * horizon, values.back());
   if (values.size() < kFewestValues || !(domain.roughness > 0)) {
     if (saved_.uses_prior && values.size() < kFewestValues) {
-      // Nothing says how wrong the last value will be.
+      // The error of the last value is unknown.
       const auto middle = quantiles.begin() + static_cast<std::ptrdiff_t>(outputs / 2 * horizon);
       std::fill(quantiles.begin(), middle, std::numeric_limits<double>::quiet_NaN());
       std::fill(middle + static_cast<std::ptrdiff_t>(horizon), quantiles.end(),
@@ -163,7 +163,7 @@ void SeriesForecast::forecast(std::span<const double> values, std::span<double> 
   for (std::size_t i = 0; i < levels.size(); ++i) {
     wanted.push_back({levels[i], saved_.uses_prior ? normal_reach(levels[i]) : 0, i});
   }
-  std::ranges::sort(wanted, {}, &Wanted::level);  // so that ends can nest
+  std::ranges::sort(wanted, {}, &Wanted::level);  // so that bounds can nest
   std::vector<double> of_step(outputs);
   std::vector<Ends> ends(levels.size());
   for (std::size_t k = 0; k < horizon; ++k) {

@@ -1,5 +1,5 @@
-// All that depends on the origin is kept up to each position: an index takes a long season of
-// operations.
+// Keeps everything that depends on the origin for each position, so that an index takes only as
+// many operations as a long season has rows.
 #include "forecast/two_seasons.h"
 
 #include <algorithm>
@@ -10,17 +10,18 @@
 namespace memattn {
 namespace {
 
-// Averages of the shape: the weight of the last value is 1 / count, but at least this.
-constexpr std::array kForget = {0.0, 0.1, 0.3, 0.6, 1.0};  // of a phase
-constexpr std::array kLongForget = {0.0, 0.5};             // of a long phase
+// Averages of the shape: a new value has the weight 1 / count, but at least this.
+constexpr std::array kForget = {0.0, 0.1, 0.3, 0.6, 1.0};  // for a phase
+constexpr std::array kLongForget = {0.0, 0.5};             // for a long phase
 constexpr std::size_t kFirstLong = kForget.size();         // in averages_
 
-// What may predict the shape: the average of a phase, of a long phase, and the share of the latter.
+// A predictor of the shape: the average of a phase, that of a long phase, and the share of the
+// latter.
 struct Predictor {
   std::size_t average, long_average;
   double long_share;
 };
-constexpr std::size_t kNone = 0;  // nothing predicts: the shape is 0
+constexpr std::size_t kNone = 0;  // no predictor: the shape is 0
 constexpr std::array<Predictor, 10> kPredictors = {{{0, 0, 0},
                                                     {0, 0, 0},
                                                     {1, 0, 0},
@@ -31,10 +32,10 @@ constexpr std::array<Predictor, 10> kPredictors = {{{0, 0, 0},
                                                     {2, kFirstLong, 0.5},
                                                     {0, kFirstLong, 1},
                                                     {0, kFirstLong + 1, 1}}};
-constexpr std::size_t kShort = 6;  // predictors that know no long season
+constexpr std::size_t kShort = 6;  // predictors without a long season
 
-// Returns the centred moving average over `window` values. An even window takes one value more, of
-// which the first and the last count half. Where it does not fit the average is 0.
+// Returns the centred moving average over `window` values. An even window uses one more value, and
+// the first and last count half. Where the window does not fit, the average is 0.
 std::vector<double> moving_average(std::span<const double> values, std::int64_t window) {
   const auto size = static_cast<std::int64_t>(values.size());
   std::vector<double> sums(values.size() + 1, 0.0), result(values.size(), 0.0);
@@ -85,7 +86,7 @@ void TwoSeasons::choose_shape(std::span<const double> shape) {
   const std::int64_t half = season_ / 2;
   averages_.assign(kForget.size() + kLongForget.size(), std::vector<double>(shape.size(), 0.0));
   chosen_.assign(shape.size(), kNone);
-  // Predictors compete on the same positions: all of them where all predict.
+  // Predictors compete on the same positions: those where all of them predict.
   std::array<double, kPredictors.size()> errors{}, all_errors{};
   const auto best = [](std::span<const double> those) {
     return static_cast<std::uint8_t>(std::ranges::min_element(those) - those.begin());
@@ -130,14 +131,14 @@ TwoSeasons::Found TwoSeasons::index(std::int64_t origin, std::span<double> index
 }
 
 void TwoSeasons::add_shape(std::int64_t origin, std::span<double> index, Found& found) const {
-  const std::int64_t end = origin - season_ / 2;  // of the positions that have a shape
+  const std::int64_t end = origin - season_ / 2;  // the end of the positions with a shape
   const std::size_t chosen = chosen_[static_cast<std::size_t>(end - 1)];
   if (chosen == kNone) return;
   const Predictor& one = kPredictors[chosen];
   found.long_share = one.long_share;
   found.forgets =
       one.long_share < 1 ? kForget[one.average] : kLongForget[one.long_average - kFirstLong];
-  // The last position of a phase before `end`.
+  // Returns the last position of a phase before `end`.
   const auto last = [&](std::int64_t phase, std::int64_t period) {
     return static_cast<std::size_t>(end - 1 - ((end - 1 - phase) % period + period) % period);
   };
@@ -155,7 +156,7 @@ void TwoSeasons::add_shape(std::int64_t origin, std::span<double> index, Found& 
 }
 
 void TwoSeasons::add_level(std::int64_t origin, std::span<double> index, Found& found) const {
-  // Positions half .. end - 1 have a level; there are two of each long phase or more.
+  // Positions half .. end - 1 have a level; there are at least two of each long phase.
   const std::int64_t half = long_season_ / 2, end = origin - half;
   std::vector<double> levels(static_cast<std::size_t>(long_season_));
   double within = 0, freedom = 0, inverse = 0, mean = 0;

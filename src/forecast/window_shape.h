@@ -1,5 +1,4 @@
-// The sizes of a window: how many values of a series it spans, and how many inputs it gives the
-// network.
+// The sizes of a window: how many values of a series it spans, and how many inputs it provides.
 #pragma once
 
 #include <algorithm>
@@ -20,17 +19,17 @@ struct WindowShape {
   std::int64_t long_season = 0;  // 0: none
 
   bool past_seasons() const { return windows == PanelWindows::kPastSeasons; }
-  // P, the whole seasons of a window of kPastSeasons; else 0.
+  // Returns P, the whole seasons of a window of kPastSeasons; else 0.
   std::int64_t seasons() const { return past_seasons() ? lookback / season : 0; }
 
-  // The inputs that blocks of covariates make: block after block, row after row.
+  // Returns the number of inputs from blocks of covariates: block after block, row after row.
   std::int64_t covariate_features() const {
     std::int64_t sum = 0;
     for (const CovariateBlock& block : blocks) sum += block.columns * block.rows;
     return sum;
   }
-  // F, the inputs of the memory layers: what last_values.h or past_seasons.h lists, then the
-  // covariates.
+  // Returns F, the inputs of the memory layers: those listed in last_values.h or past_seasons.h,
+  // then the covariates.
   std::int64_t features() const {
     const std::int64_t of_values =
         past_seasons()
@@ -38,14 +37,14 @@ struct WindowShape {
             : lookback - 1 + (season > 1 ? season + 1 : 0) + (long_season > 0 ? 3 : 0) + 2;
     return of_values + covariate_features();
   }
-  // V, the inputs of the linear path, likewise.
+  // Returns V, the inputs of the linear path, in the same order.
   std::int64_t skip_features() const {
     if (!past_seasons()) return features();
     return seasons() + std::min<std::int64_t>(seasons(), 3) * season + covariate_features();
   }
 };
 
-// A feature is cut off at +-kLargestFeature: beyond it a network only extrapolates.
+// Features are clipped to +-kLargestFeature: beyond that a network only extrapolates.
 inline constexpr double kLargestFeature = 10.0;
 
 }  // namespace memattn

@@ -18,31 +18,31 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A call that a signal interrupts again and again is given up in the end.
+// The number of interruptions by signals after which a sync is given up.
 constexpr int kSyncAttempts = 10;
 
-// Whether `path` is an entry of /proc, as /dev/stdout and /dev/fd/3 are at the end of their links.
-// It would resolve to the file behind an open stream, with what others have written there.
+// Returns whether `path` is an entry of /proc, to which links such as /dev/stdout and /dev/fd/3
+// lead. Such an entry would resolve to the file behind an open stream, which may hold other output.
 bool is_stream(const fs::path& path) {
   std::error_code error;
   const fs::path folder = fs::canonical(path.has_parent_path() ? path.parent_path() : ".", error);
   return !error && folder.native().starts_with("/proc/");
 }
 
-// `path` with symbolic links in its last part followed, also to a file that is not there yet.
+// Follows the symbolic links in the last part of `path`, also to a file that does not exist yet.
 fs::path follow_links(fs::path path) {
   constexpr int kMaxLinks = 40;  // as Linux
   for (int links = 0; links <= kMaxLinks; ++links) {
     if (is_stream(path)) fail_system(EINVAL, path, "replace it: it is an open stream");
     std::error_code error;
     const fs::path target = fs::read_symlink(path, error);
-    if (error) return path;  // not a link, or not there: the steps that follow tell
+    if (error) return path;  // not a link, or missing: the next steps find out
     path = path.parent_path() / target;
   }
   fail_system(ELOOP, path, "follow the symbolic links");
 }
 
-// The file at `path` that will be replaced; nothing if there is none.
+// Returns the status of the file at `path` that will be replaced; nullopt if there is none.
 std::optional<struct stat> find_old_file(const fs::path& path) {
   struct stat status;
   if (::stat(path.c_str(), &status) != 0) {
@@ -64,14 +64,14 @@ FileDescriptor open_folder(const fs::path& path) {
   return FileDescriptor(folder);
 }
 
-// Where a file goes, checked as far as that is possible without writing.
+// The file to write, checked as far as possible without writing.
 struct Target {
   fs::path path;  // links followed
   std::optional<struct stat> old_file;
-  FileDescriptor folder;  // opened before all else, so that this cannot fail after the rename
+  FileDescriptor folder;  // opened first, so that this cannot fail after the rename
 
-  // An old file's temporary is for its owner alone until it gets the old permissions. The umask
-  // makes a new file's right from the start.
+  // The temporary file that replaces an old file is private until it gets the old permissions. A
+  // new file gets its permissions from the umask at once.
   mode_t temporary_mode() const { return old_file ? 0600 : 0666; }
 };
 
@@ -98,7 +98,7 @@ bool replace(const Target& target, std::span<const std::span<const std::byte>> p
   return true;
 }
 
-// Syncs the folder, and after an interruption once more through a new descriptor: never twice
+// Syncs the folder. After an interruption it tries once more through a new descriptor, never twice
 // through the same one (TemporaryFile::sync).
 void sync_folder(const Target& target) {
   int error = ::fsync(target.folder.get()) == 0 ? 0 : errno;

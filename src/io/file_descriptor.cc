@@ -1,4 +1,4 @@
-// Calls of POSIX on a file, with errors as exceptions.
+// POSIX calls on a file, with errors as exceptions.
 #include "io/file_descriptor.h"
 
 #include <unistd.h>

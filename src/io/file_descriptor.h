@@ -8,7 +8,7 @@
 
 namespace memattn {
 
-// Owns a POSIX file descriptor; -1 is none. Moves, does not copy.
+// Owns a POSIX file descriptor; -1 is none. Movable, not copyable.
 class FileDescriptor {
  public:
   explicit FileDescriptor(int descriptor = -1) : descriptor_(descriptor) {}
@@ -28,14 +28,14 @@ class FileDescriptor {
   int descriptor_;
 };
 
-// std::system_error for errno value `error`: "path: cannot <action>: <the system's words>".
+// Throws std::system_error for an errno value: "path: cannot <action>: <the system's message>".
 [[noreturn]] void fail_system(int error, const std::filesystem::path& path,
                               std::string_view action);
 
-// Throws EINVAL for a path with a NUL byte inside, which the system would cut there.
+// Throws EINVAL for a path that contains a NUL byte, at which the system would cut it.
 void check_path(const std::filesystem::path& path, std::string_view action);
 
-// A path as text for messages.
+// Returns a path as text for messages.
 std::string path_text(const std::filesystem::path& path);
 
 }  // namespace memattn

@@ -18,7 +18,7 @@ namespace {
   throw JsonError(concat("byte ", bytes_read, ": found ", found, ", expected ", expected));
 }
 
-// Text that counts how much of it has been read: nlohmann's events carry no position.
+// Text that counts how much of it has been read, since nlohmann's events carry no position.
 class CountingIterator {
  public:
   using iterator_category = std::input_iterator_tag;
@@ -47,8 +47,8 @@ class CountingIterator {
   std::size_t* bytes_read_;
 };
 
-// Takes nlohmann's events and builds the value, refusing what json.h says on the way: memory is
-// never taken for more than the limits, whatever the text holds.
+// Builds the value from nlohmann's events, and refuses on the way what json.h says. So memory never
+// exceeds the limits, whatever the text contains.
 class StrictBuilder {
  public:
   StrictBuilder(const JsonLimits& limits, const std::size_t* bytes_read)
@@ -61,14 +61,14 @@ class StrictBuilder {
   bool number_integer(std::int64_t value) { return add(JsonValue(value)); }
   bool number_unsigned(std::uint64_t value) { return add(JsonValue(value)); }
   bool number_float(double value, const std::string& digits) {
-    // An integer that fits no 64 bits arrives here, rounded.
+    // An integer that does not fit 64 bits arrives here, rounded.
     if (digits.find_first_not_of("-0123456789") == std::string::npos) {
       fail(*bytes_read_, "the integer " + printable(digits, 40), "one of 64 bits");
     }
     return add(JsonValue(value));
   }
   bool string(std::string& value) { return add(JsonValue(std::move(value))); }
-  // Of binary formats only; never called for text.
+  // For binary formats only; never called for text.
   bool binary(nlohmann::json::binary_t&) { return false; }  // GCOVR_EXCL_LINE
 
   bool start_object(std::size_t) { return open(JsonValue(JsonObject())); }
@@ -88,7 +88,8 @@ class StrictBuilder {
 
   bool parse_error(std::size_t bytes_read, const std::string&,
                    const nlohmann::json::exception& error) {
-    // "[json.exception.parse_error.101] parse error at line 1, column 2: what we want"
+    // nlohmann's message is "[json.exception.parse_error.101] parse error at line 1, column 2:
+    // REASON".
     std::string_view text = error.what();
     text.remove_prefix(std::min(text.size(), text.find("] ") + 2));
     if (text.starts_with("parse error at ")) {
@@ -101,7 +102,8 @@ class StrictBuilder {
  private:
   void count() {
     if (++values_ > limits_.values) {
-      fail(*bytes_read_, concat("more than ", limits_.values, " JSON values"), "fewer");
+      fail(*bytes_read_, concat("more than ", limits_.values, " JSON values"),
+           concat("at most ", limits_.values));
     }
   }
 
@@ -121,7 +123,8 @@ class StrictBuilder {
 
   bool open(JsonValue container) {
     if (open_.size() == limits_.depth) {
-      fail(*bytes_read_, concat("nesting deeper than ", limits_.depth), "less");
+      fail(*bytes_read_, concat("nesting deeper than ", limits_.depth),
+           concat("at most ", limits_.depth));
     }
     open_.push_back(place(std::move(container)));
     return true;
@@ -167,17 +170,17 @@ std::optional<std::uint64_t> JsonValue::natural() const {
 }
 
 JsonValue parse_json(std::string_view text, const JsonLimits& limits) {
-  // nlohmann-json takes NUL for the end of the text and skips a byte order mark.
+  // nlohmann-json stops at a NUL byte as at the end of the text, and skips a byte order mark.
   if (const auto at = text.find('\0'); at != std::string_view::npos) {
-    fail(at + 1, "a NUL byte", "none in JSON");
+    fail(at + 1, "a NUL byte", "JSON without NUL bytes");
   }
-  if (text.starts_with("\xEF\xBB\xBF")) fail(3, "a byte order mark", "none");
+  if (text.starts_with("\xEF\xBB\xBF")) fail(3, "a byte order mark", "JSON without one");
   std::size_t bytes_read = 0;
   StrictBuilder builder(limits, &bytes_read);
   if (!nlohmann::json::sax_parse(CountingIterator(text.data(), &bytes_read),
                                  CountingIterator(text.data() + text.size(), &bytes_read),
                                  &builder)) {
-    // Not reached: the builder throws where it could refuse.
+    // Not reached: the builder throws before it could refuse.
     fail(bytes_read, "malformed JSON", "one value as RFC 8259 defines it");  // GCOVR_EXCL_LINE
   }
   return builder.take();

@@ -14,8 +14,8 @@
 
 namespace memattn {
 
-// What parse_json throws; callers turn it into FormatError or std::invalid_argument. what() reads
-// "byte N: found X, expected Y", N being the number of bytes read when the error was seen.
+// Thrown by parse_json; callers turn it into FormatError or std::invalid_argument. what() is "byte
+// N: found X, expected Y", where N is the number of bytes read before the error.
 class JsonError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -25,7 +25,7 @@ class JsonValue;
 using JsonArray = std::vector<JsonValue>;
 using JsonObject = std::map<std::string, JsonValue, std::less<>>;
 
-// A value of JSON. Unlike nlohmann-json's it takes no memory to destroy. Moves, does not copy.
+// A JSON value. Unlike nlohmann-json's, it needs no memory to be destroyed. Movable, not copyable.
 class JsonValue {
  public:
   JsonValue() = default;  // null
@@ -38,7 +38,7 @@ class JsonValue {
   explicit JsonValue(JsonObject value);
 
   bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
-  // The value if it is of that kind; otherwise nullptr.
+  // Returns the value if it is of that kind, else nullptr.
   const bool* boolean() const { return std::get_if<bool>(&value_); }
   const std::string* string() const { return std::get_if<std::string>(&value_); }
   const JsonArray* array() const { return held<JsonArray>(); }
@@ -46,9 +46,9 @@ class JsonValue {
   JsonArray* array() { return held<JsonArray>(); }
   JsonObject* object() { return held<JsonObject>(); }
 
-  // The number, rounded to a double.
+  // Returns the number, rounded to a double.
   std::optional<double> number() const;
-  // The number if it is written as an integer and fits the type.
+  // Returns the number if it is written as an integer and fits the type.
   std::optional<std::int64_t> integer() const;
   std::optional<std::uint64_t> natural() const;
 
@@ -59,7 +59,7 @@ class JsonValue {
     return pointer ? pointer->get() : nullptr;
   }
 
-  // Not negative: uint64_t; negative: int64_t; with a point or an exponent: double.
+  // uint64_t for integers from 0 on, int64_t for negative ones, double with a point or an exponent.
   std::variant<std::monostate, bool, std::int64_t, std::uint64_t, double, std::string,
                std::unique_ptr<JsonArray>, std::unique_ptr<JsonObject>>
       value_;
@@ -67,16 +67,16 @@ class JsonValue {
 
 struct JsonLimits {
   std::size_t depth = 32;      // of arrays and objects inside each other
-  std::size_t values = 50000;  // in all, containers and keys counted too: bounds the memory taken
+  std::size_t values = 50000;  // in all, with containers and keys; bounds the memory
 };
 
-// One JSON value (RFC 8259) with nothing but white space around it. Refuses all that RFC 8259 does
-// (bad UTF-8, NaN, Infinity, comments), and besides: numbers too large for a double, a key that an
-// object holds twice, a byte order mark, NUL bytes, nesting and numbers of values above the limits,
-// and integers outside [-2^63, 2^64), which would turn into doubles.
+// Parses one JSON value (RFC 8259) with only white space around it. Refuses everything that RFC
+// 8259 excludes (bad UTF-8, NaN, Infinity, comments). Also refuses numbers too large for a double,
+// duplicate keys of an object, a byte order mark, NUL bytes, nesting and numbers of values above
+// the limits, and integers outside [-2^63, 2^64), which would turn into doubles.
 JsonValue parse_json(std::string_view text, const JsonLimits& limits = {});
 
-// A value for a message: "-3", "true", "the string \"x\"", "an object".
+// Describes a value in a message: "-3", "true", "the string \"x\"", "an object".
 std::string describe(const JsonValue& value);
 
 }  // namespace memattn

@@ -1,5 +1,5 @@
-// Writing of JSON. nlohmann-json gives the digits of doubles and nothing else: the destructor of
-// its objects and arrays takes memory, and ends the process where there is none.
+// Writes JSON. Only the digits of doubles come from nlohmann-json: the destructor of its objects
+// and arrays allocates, and ends the process if memory runs out.
 #include "io/json_writer.h"
 
 #include <nlohmann/json.hpp>
@@ -9,7 +9,7 @@
 namespace memattn {
 namespace {
 
-// The character's escape; nothing if it needs none.
+// Returns the character's escape, or an empty string if it needs none.
 std::string escape(char32_t code) {
   constexpr std::string_view kHex = "0123456789abcdef";
   switch (code) {

@@ -11,8 +11,9 @@
 
 namespace memattn {
 
-// A value as JSON text, without white space. A double has the digits that reading needs to give its
-// bits again, and always a point or an exponent; JSON has no infinity and no NaN: they become null.
+// Returns a value as JSON text, without white space. A double has as many digits as are needed to
+// read the same bits again, and always a point or an exponent. Infinity and NaN, which JSON lacks,
+// become null.
 std::string json_text(double value);
 // Throws std::invalid_argument if `value` is not UTF-8.
 std::string json_text(std::string_view value);
@@ -30,7 +31,7 @@ class JsonObjectWriter {
   void add(std::string_view key, const Value& value) {
     add_text(key, json_text(value));
   }
-  // Adds a value that is JSON text already.
+  // Adds a value that is already JSON text.
   void add_text(std::string_view key, std::string_view text);
 
   bool empty() const { return members_.empty(); }

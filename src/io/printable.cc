@@ -1,4 +1,4 @@
-// Untrusted text made fit for a message.
+// Makes untrusted text safe for messages.
 #include "io/printable.h"
 
 #include <algorithm>
@@ -14,8 +14,9 @@ struct Range {
   char32_t last;
 };
 
-// The code points of Unicode's categories Cc, Cf, Zs (but the space), Zl, Zp and Co, and those that
-// it keeps for more such, in order. tests/python/test_errors.py compares them with Python's tables.
+// The code points of Unicode's categories Cc, Cf, Zs (except the space), Zl, Zp and Co, and those
+// reserved for more of them, in order. tests/python/test_printable.py compares them with Python's
+// tables.
 constexpr Range kEscaped[] = {
     {0x0000, 0x001F},     // control characters
     {0x007F, 0x00A0},     // control characters, no-break space

@@ -1,4 +1,4 @@
-// safetensors: the checks of the reader, and the writer.
+// Checks and reads safetensors files, and writes them.
 #include "io/safetensors.h"
 
 #include <fcntl.h>
@@ -24,11 +24,11 @@
 namespace memattn {
 namespace {
 
-constexpr std::uint64_t kPrefixBytes = 8;  // the header's length stands before it
+constexpr std::uint64_t kPrefixBytes = 8;  // the length of the header, in front of it
 constexpr std::uint64_t kAlignment = 8;    // of the first tensor byte
 constexpr std::string_view kMetadataKey = "__metadata__";
 
-// The bytes of `shape` in a dtype of `item_size` bytes; nothing when that overflows 63 bits.
+// Returns the size of `shape` in bytes of a dtype; nullopt if that overflows 63 bits.
 std::optional<std::uint64_t> byte_size(std::span<const std::int64_t> shape,
                                        std::int64_t item_size) {
   std::int64_t size = item_size;
@@ -38,13 +38,13 @@ std::optional<std::uint64_t> byte_size(std::span<const std::int64_t> shape,
   return static_cast<std::uint64_t>(size);
 }
 
-// A JSON number that is an integer from 0 to 2^63 - 1, and written as one.
+// Returns a JSON number that is written as an integer from 0 to 2^63 - 1.
 std::optional<std::int64_t> natural(const JsonValue& value) {
   const auto number = value.integer();
   return number && *number >= 0 ? number : std::nullopt;
 }
 
-// A socket is no case: the system does not open it.
+// Names the kind of a file. The system opens no sockets, so they need no name.
 std::string_view kind_of_file(mode_t mode) {
   if (S_ISDIR(mode)) return "a folder";
   if (S_ISFIFO(mode)) return "a pipe";
@@ -61,7 +61,7 @@ constexpr std::string_view kDtypeNames =
 
 std::string tensor_place(std::string_view name) { return concat("tensor ", in_quotes(name)); }
 
-// {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, and nothing else.
+// Parses {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, without other keys.
 TensorInfo parse_tensor(std::string_view path, const std::string& name, const JsonValue& entry) {
   const auto fail = [&](std::string_view key, std::string_view found, std::string_view expected) {
     fail_format(path, concat(tensor_place(name), key), found, expected);
@@ -75,7 +75,7 @@ TensorInfo parse_tensor(std::string_view path, const std::string& name, const Js
   }
   const auto member = [&](std::string_view key) -> const JsonValue& {
     const auto found = members->find(key);
-    if (found == members->end()) fail("", concat("no key ", key), "it");
+    if (found == members->end()) fail("", concat("no key ", key), "dtype, shape and data_offsets");
     return found->second;
   };
 
@@ -95,7 +95,7 @@ TensorInfo parse_tensor(std::string_view path, const std::string& name, const Js
     tensor.shape.push_back(*number);
   }
   const auto size = byte_size(tensor.shape, dtype_size(tensor.dtype));
-  if (!size) fail(": shape", "more than 2^63 - 1 bytes", "fewer");
+  if (!size) fail(": shape", "more than 2^63 - 1 bytes", "at most 2^63 - 1 bytes");
 
   const JsonValue& data_offsets = member("data_offsets");
   if (!data_offsets.array() || data_offsets.array()->size() != 2) {
@@ -112,7 +112,7 @@ TensorInfo parse_tensor(std::string_view path, const std::string& name, const Js
   tensor.end = static_cast<std::uint64_t>(*end);
   if (*end < *begin || tensor.end - tensor.begin != *size) {
     fail(": data_offsets", concat("[", *begin, ", ", *end, "]"),
-         concat(*size, " bytes, those of its shape in ", tensor.dtype));
+         concat(*size, " bytes, the size of its shape in ", tensor.dtype));
   }
   return tensor;
 }
@@ -130,7 +130,7 @@ std::map<std::string, std::string> parse_metadata(std::string_view path, const J
   return metadata;
 }
 
-// The header without padding: the metadata, then each tensor with its place in the data.
+// Returns the header without padding: the metadata, then each tensor with its position in the data.
 std::string header_text(std::span<const TensorView> tensors,
                         const std::map<std::string, std::string>& metadata) {
   JsonObjectWriter header;
@@ -284,7 +284,8 @@ void SafetensorsReader::read_bytes(std::uint64_t offset, std::span<std::byte> by
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) fail_system(errno, path_, concat("read it at byte ", offset));
     if (count == 0) {
-      fail(concat("byte ", offset), "the end of the file", "more: it shrank while it was read");
+      fail(concat("byte ", offset), "the end of the file",
+           "more bytes: the file shrank while it was read");
     }
     offset += static_cast<std::uint64_t>(count);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
@@ -307,13 +308,14 @@ void write_safetensors(const std::filesystem::path& path, std::span<const Tensor
   };
   std::set<std::string_view> names = {kMetadataKey};
   for (const TensorView& tensor : tensors) {
-    if (!names.insert(tensor.name).second) refuse(tensor.name, "a name that is taken", "another");
+    if (!names.insert(tensor.name).second)
+      refuse(tensor.name, "the name of another tensor", "a unique name");
     const std::int64_t item_size = dtype_size(tensor.dtype);
     if (item_size == 0) refuse(tensor.name, concat("dtype ", in_quotes(tensor.dtype)), kDtypeNames);
     if (std::ranges::any_of(tensor.shape, [](std::int64_t length) { return length < 0; }) ||
         byte_size(tensor.shape, item_size) != tensor.data.size()) {
       refuse(tensor.name, concat(tensor.data.size(), " bytes"),
-             concat("those of shape ", tensor.shape, " in ", tensor.dtype));
+             concat("the size of shape ", tensor.shape, " in ", tensor.dtype));
     }
   }
 

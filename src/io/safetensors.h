@@ -1,5 +1,5 @@
-// safetensors files: named arrays behind a JSON header. docs/format.md specifies every byte of what
-// is written and what is refused.
+// safetensors files: named arrays behind a JSON header. docs/format.md specifies every written byte
+// and everything that is refused.
 #pragma once
 
 #include <bit>
@@ -21,13 +21,13 @@ static_assert(std::endian::native == std::endian::little,
               "safetensors files are little-endian and memattn reads and writes them without "
               "swapping bytes");
 
-// The longest header that is read or written; JsonLimits stops at some 4,000 tensors.
+// The longest header that is read or written; JsonLimits stops at about 4,000 tensors.
 inline constexpr std::uint64_t kMaxHeaderBytes = 1 << 20;
 
-// Bytes a value of a dtype as safetensors names it ("F32"); 0: no such dtype.
+// Returns the bytes per value of a safetensors dtype ("F32"), or 0 if there is no such dtype.
 std::int64_t dtype_size(std::string_view dtype);
 
-// The name of T as a dtype.
+// Returns the dtype of T.
 template <typename T>
 inline constexpr std::string_view kDtype = "";
 template <>
@@ -35,7 +35,7 @@ inline constexpr std::string_view kDtype<float> = "F32";
 template <>
 inline constexpr std::string_view kDtype<double> = "F64";
 
-// Where a tensor lies. Checked: end - begin is the size of the shape in that dtype.
+// The position of a tensor. Checked: end - begin is the size of the shape in that dtype.
 struct TensorInfo {
   std::string name;
   std::string dtype;
@@ -44,41 +44,41 @@ struct TensorInfo {
   std::uint64_t end = 0;
 };
 
-// Reads one file, trusting nothing in it: the constructor checks the whole header against the
-// file's size before memory is taken for anything that the header claims. Holds the file open;
-// tensors are read on demand. The const methods may be called from many threads at once.
+// Reads one file and trusts nothing in it: the constructor checks the whole header against the
+// file's size before it allocates memory for anything that the header claims. Holds the file open;
+// tensors are read on demand. Many threads may call the const methods at once.
 //
-// Throws std::system_error when the system refuses, FormatError ("path: place: found X, expected
-// Y") for anything else that is wrong with the file.
+// Throws std::system_error if the system refuses, and FormatError ("path: place: found X, expected
+// Y") for everything else that is wrong with the file.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::filesystem::path& path);
-  // Reads the content of a file, which must stay where it is; `name` stands for the path.
+  // Reads the content of a file, which must outlive the reader; `name` replaces the path.
   SafetensorsReader(std::string name, std::span<const std::byte> content);
 
   // The path as text for messages.
   const std::string& path() const { return path_; }
-  // In the order of their bytes.
+  // Returns the tensors in the order of their bytes.
   const std::vector<TensorInfo>& tensors() const { return tensors_; }
-  // nullptr: not in the file.
+  // Returns nullptr for a tensor that is not in the file.
   const TensorInfo* find(std::string_view name) const;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  // The text of a key of the metadata; FormatError, which says what is expected, without it.
+  // Returns the text of a metadata key. Throws FormatError with `expected` if there is none.
   const std::string& metadata_value(const std::string& key, std::string_view expected) const;
 
-  // Reads a tensor of this file; `bytes` must be as long as it.
+  // Reads a tensor of this file; `bytes` must have its size.
   void read(const TensorInfo& tensor, std::span<std::byte> bytes) const;
 
-  // The same for values of type T; FormatError when the tensor holds another type.
+  // The same for values of type T; throws FormatError for a tensor of another type.
   template <typename T>
   void read(const TensorInfo& tensor, std::span<T> values) const {
     if (tensor.dtype != kDtype<T>) fail_dtype(tensor, kDtype<T>);
     read(tensor, std::as_writable_bytes(values));
   }
 
-  // The bytes of the whole file.
+  // Returns the size of the whole file in bytes.
   std::uint64_t size() const { return size_; }
-  // Reads bytes of the file as they are, header and all; they must lie inside it.
+  // Reads raw bytes of the file, including the header; they must lie inside it.
   void read_bytes(std::uint64_t offset, std::span<std::byte> bytes) const;
 
   // Throws FormatError about a place in this file.
@@ -108,8 +108,8 @@ struct TensorView {
 };
 
 // Writes the tensors in the given order, atomically and durably (atomic_file.h). The same input
-// gives the same bytes. Throws std::invalid_argument for what the reader would refuse (a name twice
-// or not UTF-8, data that does not fit its shape), std::system_error when the system refuses.
+// gives the same bytes. Throws std::invalid_argument for input that the reader would refuse (a name
+// twice or not UTF-8, data that does not fit its shape), std::system_error if the system refuses.
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorView> tensors,
                        const std::map<std::string, std::string>& metadata);
 

@@ -1,4 +1,4 @@
-// SHA-256 as FIPS 180-4, section 6.2, has it; the names of its functions are the standard's.
+// SHA-256 according to FIPS 180-4, section 6.2, whose names of functions it uses.
 #include "io/sha256.h"
 
 #include <algorithm>
@@ -63,7 +63,7 @@ void Sha256::update(std::span<const std::byte> bytes) {
 
 std::string Sha256::finish() {
   const std::uint64_t bits = size_ * 8;
-  std::array<std::byte, 72> end = {std::byte{0x80}};  // a 1, zeros up to the last 8 bytes
+  std::array<std::byte, 72> end = {std::byte{0x80}};  // a one bit, then zeros
   const std::size_t zeros = (119 - size_ % 64) % 64 + 1;
   for (std::size_t i = 0; i < 8; ++i) {
     end[zeros + i] = static_cast<std::byte>((bits >> (56 - 8 * i)) & 0xff);

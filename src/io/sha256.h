@@ -13,7 +13,8 @@ namespace memattn {
 class Sha256 {
  public:
   void update(std::span<const std::byte> bytes);
-  // Returns the digest of all bytes so far as 64 hexadecimal digits; the object is used up.
+  // Returns the digest of all bytes so far as 64 hexadecimal digits. The object cannot be used
+  // again.
   [[nodiscard]] std::string finish();
 
  private:

@@ -1,4 +1,4 @@
-// Creating, locking and finding temporary files, by the calls of POSIX and flock.
+// Creates, locks and finds temporary files with POSIX calls and flock.
 #include "io/temporary_file.h"
 
 #include <dirent.h>
@@ -21,7 +21,7 @@ namespace {
 constexpr std::string_view kPrefix = ".memattn-";
 constexpr std::string_view kSuffix = ".tmp";
 
-// Calls `call` again as long as a signal interrupts it; returns its last result.
+// Repeats `call` as long as signals interrupt it; returns its last result.
 template <typename Call>
 auto uninterrupted(const Call& call) {
   auto result = call();
@@ -29,8 +29,8 @@ auto uninterrupted(const Call& call) {
   return result;
 }
 
-// Whether another process, or another thread of this one, has locked the file. Takes the lock if it
-// is free. A file system without locks counts as free; `supported` tells.
+// Returns whether another process or thread has locked the file, and takes the lock if it is free.
+// A file on a file system without locks counts as free, with `supported` false.
 struct Lock {
   bool taken;
   bool supported;
@@ -43,8 +43,7 @@ Lock lock(const FileDescriptor& file) {
   return {.taken = false, .supported = errno == EWOULDBLOCK};
 }
 
-// The unfinished files of this process. The mutex is held across fork(), so that a child can use
-// it.
+// The unfinished files of this process. The mutex is held across fork() so that a child can use it.
 constinit std::mutex listing;
 constinit TemporaryFile* unfinished = nullptr;
 
@@ -55,9 +54,9 @@ TemporaryFile::TemporaryFile(const FileDescriptor& folder, const std::filesystem
     : folder_(folder.get()), target_(target) {
   static std::atomic<std::uint64_t> counter{0};
   const auto now = std::chrono::steady_clock::now().time_since_epoch().count();
-  constexpr int kAttempts = 100;  // a name may be that of a file left by a killed process
+  constexpr int kAttempts = 100;  // a killed process may have left a file of that name
   for (int i = 0; i < kAttempts; ++i) {
-    // Not made from the target's name, which may already be as long as the system allows.
+    // Not derived from the target's name, which may already have the longest allowed length.
     name_ = concat(kPrefix, ::getpid(), "-", now, "-", counter++, kSuffix);
     if (create(mode)) {
       enlist();
@@ -74,8 +73,8 @@ TemporaryFile::~TemporaryFile() {
   leave();
 }
 
-// Returns false, errno set and no file there, if it cannot be created; EEXIST asks for another
-// name.
+// Returns false, with errno set and no file, if the file cannot be created. After EEXIST the caller
+// tries another name.
 bool TemporaryFile::create(mode_t mode) {
   constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
   file_ = FileDescriptor(::openat(folder_, name_.c_str(), kFlags, mode));
@@ -83,7 +82,7 @@ bool TemporaryFile::create(mode_t mode) {
   lock_ = FileDescriptor(::fcntl(file_.get(), F_DUPFD_CLOEXEC, 0));
   int error = lock_.valid() ? 0 : errno;
   if (error == 0) {
-    // Between openat and the lock another writer may have found the file abandoned, and removed it.
+    // Another writer may have taken the file for abandoned before the lock, and removed it.
     const Lock locked = lock(lock_);
     struct stat status;
     const bool lost = !locked.taken && locked.supported;
@@ -99,7 +98,7 @@ void TemporaryFile::write(std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const ssize_t written =
         uninterrupted([&] { return ::write(file_.get(), bytes.data(), bytes.size()); });
-    if (written == 0) errno = EIO;  // never seen on a regular file; must not loop for ever
+    if (written == 0) errno = EIO;  // never seen on a regular file, but avoids an endless loop
     if (written <= 0) fail("write it");
     bytes = bytes.subspan(static_cast<std::size_t>(written));
   }
@@ -125,13 +124,13 @@ bool TemporaryFile::sync() {
 }
 
 void TemporaryFile::close() {
-  // Some network file systems tell of a full disk only here. After EINTR Linux has closed it.
+  // Some network file systems report a full disk only here. After EINTR, Linux has closed the file.
   if (::close(file_.release()) != 0 && errno != EINTR) fail("close it");
 }
 
 void TemporaryFile::rename_to(const std::string& name) {
   if (::renameat(folder_, name_.c_str(), folder_, name.c_str()) != 0) {
-    // A file server may have renamed it although the answer was lost.
+    // A file server may have renamed the file although its answer was lost.
     const int error = errno;
     struct stat ours, found;
     const bool renamed = ::fstat(lock_.get(), &ours) == 0 &&
@@ -148,7 +147,7 @@ void TemporaryFile::enlist() {
   static const int registered =
       ::pthread_atfork([] { listing.lock(); },  //
                        [] { listing.unlock(); }, [] { listing.unlock(); });
-  (void)registered;  // out of memory: a child forked in this moment could not write files
+  (void)registered;  // if out of memory, a child forked during a write cannot write files
   const std::lock_guard guard(listing);
   process_ = ::getpid();
   next_ = unfinished;
@@ -167,7 +166,7 @@ void TemporaryFile::leave() {
 void TemporaryFile::fail(std::string_view action) const { fail_system(errno, target_, action); }
 
 void remove_abandoned_temporaries(const FileDescriptor& folder) {
-  // A description of its own: reading moves its position.
+  // A separate open file description, since reading moves its position.
   const int descriptor = ::openat(folder.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return;
   DIR* const entries = ::fdopendir(descriptor);
@@ -178,7 +177,7 @@ void remove_abandoned_temporaries(const FileDescriptor& folder) {
   while (const dirent* const entry = ::readdir(entries)) {
     const std::string_view name = entry->d_name;
     if (!name.starts_with(kPrefix) || !name.ends_with(kSuffix)) continue;
-    // Somebody else may have put a pipe or a link there.
+    // Another program may have put a pipe or a link there.
     constexpr int kFlags = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
     const FileDescriptor file(::openat(folder.get(), entry->d_name, kFlags));
     struct stat status;
@@ -193,7 +192,7 @@ void remove_abandoned_temporaries(const FileDescriptor& folder) {
 void remove_unfinished_temporaries() {
   const std::lock_guard guard(listing);
   for (const TemporaryFile* file = unfinished; file != nullptr; file = file->next_) {
-    // After fork() the list still has the files of the parent.
+    // After fork() the list still contains the files of the parent.
     if (file->process_ == ::getpid()) ::unlinkat(file->folder_, file->name_.c_str(), 0);
   }
 }

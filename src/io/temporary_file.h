@@ -1,4 +1,4 @@
-// The temporary files that new content is written to before it replaces a file.
+// Temporary files that receive new content before they replace a file.
 #pragma once
 
 #include <sys/stat.h>
@@ -14,12 +14,12 @@
 
 namespace memattn {
 
-// A new file ".memattn-*.tmp" in an open folder, locked (flock) for as long as it is unfinished, so
-// that nobody takes it for one that a killed process has left. The destructor removes it unless it
+// A new file ".memattn-*.tmp" in an open folder. It stays locked (flock) until it is finished, so
+// that no process takes it for a leftover of a killed process. The destructor removes it unless it
 // was renamed. Each method throws std::system_error about `target`, the file to be replaced.
 class TemporaryFile {
  public:
-  // `mode` less the umask are the permissions. `folder` and `target` must outlive this.
+  // Its permissions are `mode` less the umask. `folder` and `target` must outlive this object.
   TemporaryFile(const FileDescriptor& folder, const std::filesystem::path& target, mode_t mode);
   TemporaryFile(const TemporaryFile&) = delete;
   TemporaryFile& operator=(const TemporaryFile&) = delete;
@@ -27,12 +27,13 @@ class TemporaryFile {
 
   void write(std::span<const std::byte> bytes);
 
-  // Takes over the permission bits of `old`, and its owner and group where the system lets us.
-  // Where the group stays another one, that group may do no more than everybody may.
+  // Takes over the permission bits of `old`, and its owner and group if the system allows that. If
+  // the group cannot be set, the file's group gets no more rights than all other users.
   void take_access_of(const struct stat& old);
 
-  // Puts the content on the disk. Returns false if a signal interrupted that. The call must not be
-  // repeated then: nobody knows which pages were written, and the kernel reports a failed one once.
+  // Writes the content to the disk. Returns false if a signal interrupted that. The caller must not
+  // repeat the call then: some pages may have failed, and the kernel reports each failure only
+  // once.
   [[nodiscard]] bool sync();
 
   void close();
@@ -52,20 +53,20 @@ class TemporaryFile {
   const std::filesystem::path& target_;  // for messages
   std::string name_;                     // inside the folder; empty once renamed
   FileDescriptor file_;
-  FileDescriptor lock_;  // a second descriptor of the file: keeps the lock while file_ is closed
+  FileDescriptor lock_;  // a second descriptor, which keeps the lock while file_ is closed
 
-  // The list of unfinished files.
+  // Its entry in the list of unfinished files.
   pid_t process_ = 0;
   TemporaryFile* previous_ = nullptr;
   TemporaryFile* next_ = nullptr;
 };
 
-// Removes the temporary files in `folder` that killed processes of this user have left: those that
-// no living process has locked. Where the file system knows no locks, nothing is removed.
+// Removes the temporary files in `folder` that killed processes of this user left behind, which are
+// those that no process has locked. On a file system without locks, it removes nothing.
 void remove_abandoned_temporaries(const FileDescriptor& folder);
 
-// Removes the temporary files that this process is writing, which then fails: for a handler that
-// ends the process. Not for use inside a signal handler of C.
+// Removes the temporary files that this process is writing, so that the writes fail. For a handler
+// that ends the process; not safe inside a C signal handler.
 void remove_unfinished_temporaries();
 
 }  // namespace memattn

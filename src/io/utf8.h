@@ -6,14 +6,14 @@
 
 namespace memattn {
 
-// A code point, and the bytes that it takes; 0 bytes: the text does not begin with valid UTF-8.
+// A code point and the number of its bytes; 0 bytes if the text does not begin with valid UTF-8.
 struct Utf8Character {
   char32_t code = 0;
   std::size_t length = 0;
 };
 
-// The character that `text`, which is not empty, begins with. Overlong forms, surrogates and
-// numbers beyond U+10FFFF are not valid.
+// Returns the first character of `text`, which must not be empty. Overlong forms, surrogates and
+// numbers above U+10FFFF are invalid.
 Utf8Character first_character(std::string_view text);
 
 }  // namespace memattn

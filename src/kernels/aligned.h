@@ -1,4 +1,4 @@
-// Vectors that begin at a cache line, so that no vector register straddles two.
+// Vectors aligned to a cache line, so that no vector register straddles two lines.
 #pragma once
 
 #include <cstddef>

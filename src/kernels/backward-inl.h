@@ -1,5 +1,5 @@
-// The backward pass over a range of tokens. P is computed again from x, tile by tile; sums over
-// tokens go to TokenSums. docs/math.md, "Gradients"; each formula stands above its products.
+// The backward pass over a range of tokens. It computes P again from x, tile by tile, and adds sums
+// over tokens to TokenSums. Each formula of docs/math.md, "Gradients", stands above its products.
 // Included once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_BACKWARD_INL_H_
@@ -37,7 +37,7 @@ void prepare_backward(const Prepared<T>& prepared, const WeightPointers<const T>
   }
 }
 
-// One tile's backward pass by the route that Backward is: FoldedBackward or ProjectedBackward.
+// One tile's backward pass on the route given by Backward: FoldedBackward or ProjectedBackward.
 template <typename T, typename Backward>
 class BackwardTile {
  public:
@@ -69,14 +69,14 @@ class BackwardTile {
     if (w.output_bias) add_rows(rows, U, g, sums.output_bias);
     if (d_x && call.residual) copy(rows * U, g, d_x);
     if (d_x && !call.residual) std::fill_n(d_x, rows * U, T(0));
-    // A token that reads nothing must not reach a sum over tokens, even as 0 times NaN.
+    // A token that reads nothing must not reach a sum over tokens, not even as 0 times NaN.
     const bool inactive = !tile_.mask.all_active();
     const T* g_sum = inactive && !call.uniform_when_masked ? without_inactive(g) : g;
     pack_right(rows, U, g_sum, U, g_packed_);
     const T* x_sum = inactive ? without_inactive(x) : x;
     tile_.transpose_tokens(g, U, g_transposed_);
     route_.start(weights, tile_, x_sum, g_transposed_);
-    // A backward call only reads what is kept.
+    // A backward call only reads `kept`.
     T* const kept = const_cast<T*>(arrays.kept);
     for (std::int64_t h = 0; h < H; h += tile_.group) {
       const std::int64_t heads = std::min(tile_.group, H - h);
@@ -95,7 +95,7 @@ class BackwardTile {
   }
 
  private:
-  // d_p of heads h..h + heads - 1, from the gradient of what was read to dL.
+  // Computes d_p of heads h..h + heads - 1, from dP, the gradient of the read, to dL.
   void softmax_backward_heads(const Call& call, std::int64_t h, std::int64_t heads) {
     const std::int64_t S = tile_.dims.memory_size, stride = tile_.stride;
     if (call.dropout.rate > 0) tile_.dropout(call, h, heads, d_p_, d_p_);
@@ -113,7 +113,8 @@ class BackwardTile {
     }
   }
 
-  // The rows of a (rows, U), those of tokens that keep no slot as zeros. Valid until the next call.
+  // Returns the rows of a (rows, U) with zeros for tokens that keep no slot. Valid until the next
+  // call.
   const T* without_inactive(const T* a) const {
     const std::int64_t U = tile_.dims.units;
     for (std::int64_t i = 0; i < tile_.rows; ++i) {
@@ -144,7 +145,7 @@ template <typename T, typename Backward>
 void backward_tiles(const Prepared<T>& prepared, const WeightPointers<const T>& w, const T* weights,
                     const Call& call, const BackwardArrays<T>& arrays, std::int64_t first,
                     std::int64_t last, T* sums, T* workspace) {
-  // The pointers of the weights are for their maker to write; here they are only read.
+  // Pointers to weights are writable for the code that creates them; here they are only read.
   const typename Backward::Weights views(prepared.dims, const_cast<T*>(weights));
   const typename Backward::Sums totals(prepared.dims, sums);
   BackwardTile<T, Backward> tile(prepared.dims, workspace);

@@ -1,8 +1,9 @@
-// bfloat16 numbers, and how the kernels hold them: in pairs, since a product of bfloat16 numbers
-// takes two steps of k at a time.
+// bfloat16 numbers, which the kernels hold in pairs, since a product of bfloat16 numbers takes two
+// steps of k at a time.
 //
-// Rounding is to the nearest, ties to even; what is subnormal as a float becomes 0 of its sign, and
-// NaN stays a quiet NaN. That is how AVX512-BF16 rounds, so a pair never holds a subnormal number.
+// Rounding is to nearest, ties to even. Numbers that are subnormal as floats become 0 with their
+// sign, and NaN stays a quiet NaN. AVX512-BF16 rounds in this way, so a pair never holds a
+// subnormal.
 #pragma once
 
 #include <bit>
@@ -14,10 +15,10 @@
 namespace memattn::kernels {
 
 // Elements 2p and 2p + 1 of a row or column, the first one in the lower 16 bits. An odd length is
-// filled up with 0.
+// padded with 0.
 using Pair = std::uint32_t;
 
-// Pairs that `size` values take.
+// Returns the number of pairs that hold `size` values.
 constexpr std::int64_t pairs_of(std::int64_t size) noexcept { return (size + 1) / 2; }
 
 inline std::uint16_t round_to_bfloat16(float value) noexcept {
@@ -36,7 +37,7 @@ inline Pair make_pair_of(float first, float second) noexcept {
   return static_cast<Pair>(round_to_bfloat16(second)) << 16 | round_to_bfloat16(first);
 }
 
-// Room for pairs in a workspace of floats.
+// Takes room for pairs from a workspace of floats.
 inline Pair* take_pairs(Carver<float>& carver, std::int64_t count) {
   float* const place = carver.take(count);
   return place ? new (static_cast<void*>(place)) Pair[static_cast<std::size_t>(count)] : nullptr;

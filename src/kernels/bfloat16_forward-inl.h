@@ -1,6 +1,6 @@
-// The forward pass in bfloat16: the routes of folded-inl.h and projected-inl.h with operands that
-// are rounded to bfloat16 and sums in float. Softmax, biases and residual are floats.
-// Included once for each instruction set by simd.cc.
+// The forward pass in bfloat16: the routes of folded-inl.h and projected-inl.h with operands
+// rounded to bfloat16, and sums, softmax, biases and residual in float. Included once for each
+// instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_BFLOAT16_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_BFLOAT16_FORWARD_INL_H_
 #undef MEMATTN_KERNELS_BFLOAT16_FORWARD_INL_H_
@@ -24,16 +24,17 @@
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 
-// Rounding tokens and A errs by about 0.0011 of the standard deviation of a slot's logits, which
-// for large ones is more than the softmax forgives: at a deviation of 2.5 the output is 2e-3 wrong.
-// So a logit whose token and slot lead to more than this is made in float; no other slot and no
-// other token has a say in it. The bound is not lower since a tile pays for both products: at 2,
-// where 86 of 100 tiles of the bench's xtft have such a logit, a pass took 1.3 times float's.
+// Rounding tokens and A causes an error of about 0.0011 of the standard deviation of a slot's
+// logits. For large logits this is too much for the softmax: at a deviation of 2.5 the output is
+// wrong by 2e-3. So a logit is computed in float if the product for its token and slot exceeds this
+// bound; no other slot or token matters. A lower bound costs speed, since such a tile computes both
+// products: at 2, where 86 of 100 tiles of the bench's xtft have such a logit, a pass took 1.3
+// times as long as in float.
 inline constexpr float kLargestSpread = 2.5f;
 
-// The largest of `size` values that are not negative, or NaN when there is one: what is NaN is far.
+// Returns the largest of `size` values that are not negative, or NaN if there is one; NaN is far.
 inline float largest_or_nan(std::int64_t size, const float* values) {
-  // The bits of floats that are not negative are in the order of their values, NaN above all.
+  // The bits of non-negative floats have the order of their values, with NaN above all.
   std::int32_t largest = 0;
   for (std::int64_t i = 0; i < size; ++i) {
     largest = std::max(largest, std::bit_cast<std::int32_t>(values[i]) & 0x7fffffff);
@@ -41,8 +42,8 @@ inline float largest_or_nan(std::int64_t size, const float* values) {
   return std::bit_cast<float>(largest);
 }
 
-// About the standard deviation of the logits of each slot, over tokens whose elements have mean
-// square 1: spread (H, S). Returns the largest.
+// Fills spread (H, S) with about the standard deviation of each slot's logits, over tokens whose
+// elements have mean square 1. Returns the largest.
 inline float find_spread(const Prepared<float>& prepared, float* spread) {
   const std::int64_t U = prepared.dims.units;
   const std::int64_t HS = prepared.dims.num_heads * prepared.dims.memory_size;
@@ -55,8 +56,8 @@ inline float find_spread(const Prepared<float>& prepared, float* spread) {
   return largest_or_nan(HS, spread);
 }
 
-// sizes (rows) = factor times the root of the sum of squares of each row of a (rows, n), rows lda
-// apart. Returns the largest, or NaN when there is one.
+// Sets sizes (rows) to factor times the root of the sum of squares of each row of a (rows, n), with
+// rows lda apart. Returns the largest, or NaN if there is one.
 inline float measure_rows(std::int64_t rows, std::int64_t n, const float* a, std::int64_t lda,
                           float factor, float* sizes) {
   for (std::int64_t i = 0; i < rows; ++i) sizes[i] = sum_of_squares(n, a + i * lda);
@@ -70,22 +71,23 @@ inline float measure_rows(std::int64_t rows, std::int64_t n, const float* a, std
   return largest_or_nan(rows, sizes);
 }
 
-// Times the root of the sum of squares of a token's U elements, that of their mean square.
+// Returns the factor that turns the root of the sum of squares of a token's U elements into the
+// root of their mean square.
 inline float token_factor(std::int64_t units) {
   return 1.0f / std::sqrt(static_cast<float>(units));
 }
 
-// The least one that is not NaN, or infinity.
+// Returns the least value that is not NaN, or infinity.
 inline float least_of(std::int64_t size, const float* values) {
   float least = std::numeric_limits<float>::infinity();
   for (std::int64_t i = 0; i < size; ++i) least = values[i] < least ? values[i] : least;
   return least;
 }
 
-// Whether a logit is made in float. NaN is far.
+// Returns whether a logit is computed in float. NaN is far.
 inline bool is_far(float size, float spread) { return !(size * spread <= kLargestSpread); }
 
-// p (slots, stride) = `exact`, logits made in float, where that is so for the token and the slot.
+// Copies from `exact`, the logits computed in float, to p (slots, stride) where a logit is far.
 inline void take_far(std::int64_t slots, std::int64_t width, std::int64_t stride,
                      const float* sizes, const float* spread, const float* exact, float* p) {
   const hn::ScalableTag<float> d;
@@ -105,7 +107,7 @@ inline void take_far(std::int64_t slots, std::int64_t width, std::int64_t stride
   }
 }
 
-// Fills `pairs`, which has its sizes.
+// Fills `pairs`, whose buffers have their sizes.
 template <class Sums>
 void prepare_pairs(const Prepared<float>& prepared, PreparedPairs& pairs) noexcept {
   const auto [U, S, H, D, Dv] = prepared.dims;
@@ -136,7 +138,7 @@ void prepare_pairs(const Prepared<float>& prepared, PreparedPairs& pairs) noexce
   pairs.finite = pairs.finite && all_finite(size(pairs.b), pairs.b.data());
 }
 
-// What the routes read, and the sums that they take.
+// The data that the routes read, and the kind of sums that they use.
 template <class Sums>
 struct PairFold {
   PairFold(const Prepared<float>& floats, const PreparedPairs& rounded)
@@ -148,7 +150,7 @@ struct PairFold {
   bool folded;
 };
 
-// P of the heads of a tile in pairs of slots, and what tokens read with them.
+// P of a tile's heads in pairs of slots, and the products that read with it.
 template <class Sums>
 class PairReads {
  public:
@@ -158,7 +160,7 @@ class PairReads {
         p_(take_pairs(carver, heads * slots_ * lanes)),
         line_(take_pairs(carver, width)) {}
 
-  // From weights (heads · S, stride) of a tile.
+  // Loads P from weights (heads · S, stride) of a tile.
   void load(const Tile<float>& tile, std::int64_t heads, const float* weights) {
     const std::int64_t S = tile.dims.memory_size, stride = tile.stride;
     for (std::int64_t i = 0; i < heads; ++i) {
@@ -167,9 +169,9 @@ class PairReads {
     }
   }
 
-  // c (count, n) = or += P of heads first..first + heads - 1 of those loaded, tokens row..row +
-  // count - 1, times what their slots hold (heads · S / 2, n) pairs: `held`, of which `packed` is
-  // a packed copy if there is one. Slots that a token does not read are left out, as by Tile::read.
+  // Sets or increments c (count, n) by P of heads first..first + heads - 1, tokens row..row + count
+  // - 1, times the content of their slots, `held` (heads · S / 2, n) pairs; `packed` is a packed
+  // copy or null. Slots that a token does not read are left out, as in Tile::read.
   void read(const Tile<float>& tile, std::int64_t row, std::int64_t count, Start start, bool finite,
             std::int64_t first, std::int64_t heads, std::int64_t n, Right<Pair> held,
             const Pair* packed, float* c, std::int64_t ldc) const {
@@ -202,7 +204,7 @@ class PairReads {
   Pair* line_;          // (n)
 };
 
-// As FoldedHeads, in bfloat16.
+// Like FoldedHeads, in bfloat16.
 template <class Sums>
 class FoldedPairHeads {
  public:
@@ -224,7 +226,7 @@ class FoldedPairHeads {
     tile.transpose_tokens(x_, pairs_of(U), x_transposed_);
   }
 
-  // Logits of heads h..h + heads - 1 into p, (heads · S, stride): L = A_hᵀ·xᵀ + c.
+  // Computes logits of heads h..h + heads - 1 into p, (heads · S, stride): L = A_hᵀ·xᵀ + c.
   void logits(const PairFold<Sums>& fold, const Tile<float>& tile, std::int64_t h,
               std::int64_t heads) const {
     const std::int64_t U = fold.dims.units, S = fold.dims.memory_size, k = pairs_of(U);
@@ -244,7 +246,7 @@ class FoldedPairHeads {
                            {x_transposed_, tile.stride}, tile.p, tile.stride, c);
     }
     if (!any) return;
-    float* const exact = all ? tile.p : tile.dropped;  // which is for training only
+    float* const exact = all ? tile.p : tile.dropped;  // which only training uses
     multiply<float>(Start::kRowBias, slots, tile.width, U,
                     {fold.plain.a_packed.data() + h * S * U, 0, 0, U},
                     {floats_transposed_, tile.stride}, exact, tile.stride, c);
@@ -266,14 +268,14 @@ class FoldedPairHeads {
  private:
   Pair* x_;                                     // (rows, U / 2)
   Pair* x_transposed_;                          // (U / 2, stride)
-  float* floats_transposed_;                    // (U, stride): x as it is, where a logit may be far
+  float* floats_transposed_;                    // (U, stride): x in float, if a logit may be far
   std::array<float, kLargestTile> sizes_ = {};  // (stride) of the tokens
   float largest_size_ = 0;
   PairReads<Sums> reads_;
 };
 
-// As ProjectedHeads, with what is read in bfloat16 alone: rounding queries, context and kernels as
-// well makes the output 2.2e-3 wrong, and more.
+// Like ProjectedHeads, but only with the read in bfloat16: rounding queries, context and kernels as
+// well makes the output wrong by 2.2e-3 and more.
 template <class Sums>
 class ProjectedPairHeads {
  public:
@@ -312,7 +314,7 @@ class ProjectedPairHeads {
   PairReads<Sums> reads_;
 };
 
-// As forward_few of Prepared: the same chains of sums as in a tile.
+// Like forward_few of Prepared, with the same chains of sums as in a tile.
 struct FewPairs {
   FewPairs(const Dims& dims, float* base) : carver(base) {
     x = take_pairs(carver, kFewTokens * pairs_of(dims.units));
@@ -325,7 +327,7 @@ struct FewPairs {
   Pair* x;        // (rows, U / 2)
   float* scores;  // (rows, H, S)
   float* sizes;   // (rows) of the tokens
-  float* exact;   // (H, S): logits of a token in float, where some are far
+  float* exact;   // (H, S): a token's logits in float, if some are far
   Pair* p;        // (rows, H, S / 2)
 };
 

@@ -8,7 +8,7 @@
 
 namespace memattn::kernels {
 
-// Which slots a token reads; null pointers mask nothing. All parts are ANDed.
+// Selects the slots that a token reads; null pointers mask nothing. All parts are ANDed.
 struct Mask {
   const std::uint8_t* attention = nullptr;  // broadcast to (B, T, S) by strides, 0 where it repeats
   std::int64_t attention_stride_batch = 0;
@@ -21,15 +21,15 @@ struct Mask {
   bool any() const noexcept { return attention || query || value || causal; }
 };
 
-// Inverted dropout on the scores. A decision depends on seed, step, head, slot and the token's
-// place in the whole input alone.
+// Inverted dropout on the scores. Each decision depends only on seed, step, head, slot and the
+// token's position in the whole input.
 struct Dropout {
   double rate = 0;  // 0: off
   std::uint64_t seed = 0;
   std::uint64_t step = 0;
 
-  // Keys of the call, of a sequence, and of a row of scores of it, `row` = t * H + h, which may
-  // wrap around. Sequence and t are counted in the whole input, of which the call may be a part.
+  // The keys of the call, of a sequence, and of a row of its scores, `row` = t * H + h, which may
+  // wrap around. Sequence and t are positions in the whole input, of which the call may be a part.
   std::uint64_t call_key() const noexcept { return mix(seed, step); }
   std::uint64_t sequence_key(std::int64_t sequence) const noexcept {
     return mix(call_key(), static_cast<std::uint64_t>(sequence));
@@ -48,15 +48,16 @@ struct Dropout {
 struct Call {
   std::int64_t batch = 0;           // B
   std::int64_t steps = 0;           // T
-  std::int64_t first_step = 0;      // of the call's first step, in its sequences
-  std::int64_t first_sequence = 0;  // of the call's first sequence, in the batch
-  std::int64_t lane_heads = 1;      // heads that count as steps: see with_lane_heads()
+  std::int64_t first_step = 0;      // position of the call's first step in its sequences
+  std::int64_t first_sequence = 0;  // position of the call's first sequence in the batch
+  std::int64_t lane_heads = 1;      // heads treated as steps: see with_lane_heads()
   Mask mask;
   Dropout dropout;
   bool residual = true;
-  bool uniform_when_masked = false;  // a row with every slot masked reads 1/S of each, else nothing
+  bool uniform_when_masked =
+      false;  // true: a fully masked row reads 1/S of each slot; else nothing
 
-  // Sequences first..first + count - 1 of this call as a call of their own.
+  // Returns the call for sequences first..first + count - 1 of this call.
   Call part(std::int64_t first, std::int64_t count, std::int64_t slots) const noexcept {
     Call call = *this;
     call.batch = count;
@@ -67,8 +68,8 @@ struct Call {
     return call;
   }
 
-  // The same call with (t, h) as its steps, each of which reads as head 0 of one what head h of
-  // step t of this call reads: for tiles in which the heads of a step lie side by side.
+  // Returns a call whose steps are (t, h): each reads as head 0 the slots that head h of step t
+  // reads in this call. For tiles in which the heads of a step lie side by side.
   Call with_lane_heads(std::int64_t heads) const noexcept {
     Call call = *this;
     call.steps *= heads;
@@ -76,7 +77,7 @@ struct Call {
     return call;
   }
 
-  // Whether step t of sequence b, both of the call, keeps slot s.
+  // Returns whether step t of sequence b, both counted in the call, keeps slot s.
   bool keeps(std::int64_t b, std::int64_t t, std::int64_t s, std::int64_t slots) const noexcept {
     return (!mask.attention ||
             mask.attention[b * mask.attention_stride_batch + t * mask.attention_stride_step +

@@ -5,8 +5,8 @@
 
 namespace memattn::kernels {
 
-// Each part begins at a multiple of `line` values from the base, a cache line unless said
-// otherwise. Without a base it only counts.
+// Returns parts that begin at a multiple of `line` values from the base, by default a cache line.
+// Without a base it only counts values.
 template <typename T>
 class Carver {
  public:

@@ -1,8 +1,9 @@
-// The pool: one word per worker, through which callers claim it, hand it a job and take it back.
+// The thread pool: one word per worker, through which callers claim it, post a job and take it
+// back.
 //
-// A caller claims workers that are idle, posts its job to them, works itself, and in the end takes
-// the job back from those that have not come to it yet: nobody waits for a thread to wake up. What
-// is left to wait for is a body of the caller's own job that runs elsewhere.
+// A caller claims idle workers, posts its job to them, and works itself. In the end it takes the
+// job back from workers that have not started it, so it never waits for a thread to wake up. It
+// only waits for bodies of its own job that still run on other threads.
 //
 //            claim           post            take           done
 //     kIdle -------> kClaimed ----> kPosted ------> kBusy --------> kIdle
@@ -11,9 +12,9 @@
 //       v                              v
 //     kGone                          kIdle
 //
-// The word also holds a ticket, one per claim, so that a caller never takes another's job for its
-// own, and a flag for a thread that sleeps on the word: the worker itself, or its caller while it
-// is busy. With phase, ticket and flag in one atomic word no wake-up can be lost between two.
+// The word also holds a ticket, one per claim, so that a caller never mistakes another job for its
+// own. A flag marks a thread that sleeps on the word: the worker itself, or its caller while it is
+// busy. With phase, ticket and flag in one atomic word, no wake-up can be lost.
 #include "kernels/executor.h"
 
 #include <pthread.h>
@@ -47,14 +48,14 @@ constexpr Word phase(Word word) { return word & kPhase; }
 constexpr Word ticket(Word word) { return word & ~(kTicket - 1); }
 constexpr Word awake(Word word) { return word & ~kSleeper; }
 
-// How long a thread looks for a change before it sleeps. To wake one up takes the caller 2 us and
-// the thread 20 to 35 us (two cores of a virtual Zen 4 machine), so that eight bodies of 6 us take
-// 25 us on two threads when the worker is still awake, 41 us when it sleeps, and 48 us on one.
+// How long a thread spins before it sleeps. A wake-up takes the caller 2 us and the thread 20 to 35
+// us (two cores of a virtual Zen 4 machine), so that eight bodies of 6 us take 25 us on two threads
+// if the worker is still awake, 41 us if it sleeps, and 48 us on one thread.
 constexpr auto kSpinTime = std::chrono::microseconds(40);
 
 struct Worker;
 
-// One call of parallel_for; lies on the caller's stack.
+// One call of parallel_for, on the caller's stack.
 struct Job {
   Job(std::int64_t job_count, FunctionRef<void(std::int64_t) noexcept> job_body)
       : body(job_body), count(job_count) {
@@ -67,7 +68,7 @@ struct Job {
   int claims = 0;
   Worker* claimed[kMaxThreads - 1];  // only the first `claims` are set
   Word tickets[kMaxThreads - 1];
-  alignas(64) std::atomic<std::int64_t> next{0};  // the first index that nobody has begun
+  alignas(64) std::atomic<std::int64_t> next{0};  // the first index that no thread has begun
   std::atomic<int> arrivals{0};                   // workers that have taken the job
 };
 
@@ -77,12 +78,12 @@ struct alignas(64) Worker {
   pthread_t thread{};
 };
 
-// Static, so that nothing is allocated, and a child after fork finds nothing to give back; pages of
-// workers that were never started take no memory.
+// Static, so that nothing is allocated and a child after fork has nothing to free. Pages of workers
+// that were never started take no memory.
 constinit Worker workers[kMaxThreads - 1];
 constinit std::atomic<int> live{0};  // workers[0..live-1] have a thread
-constinit std::mutex starting;       // guards the change of `live`; held across fork()
-constinit bool stopped = false;      // the process ends: start no more
+constinit std::mutex starting;       // guards changes of `live`; held across fork()
+constinit bool stopped = false;      // the process is ending: start no more workers
 
 constinit thread_local bool inside_job = false;
 
@@ -94,8 +95,8 @@ void pause() {
 #endif
 }
 
-// The system call itself, since std::atomic::wait of libstdc++ yields and spins as it likes and
-// keeps its sleepers in a table that all of the process shares.
+// The system call itself: std::atomic::wait of libstdc++ yields and spins by its own rules, and
+// keeps its sleepers in a table that the whole process shares.
 void sleep_on(std::atomic<Word>& word, Word expected) {
 #if defined(__linux__)
   ::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
@@ -112,10 +113,10 @@ void wake(std::atomic<Word>& word) {
 #endif
 }
 
-// The word once done(word), or after kSpinTime whatever it is. A worker yields meanwhile: where
-// other processes keep the processors busy it shares one with its caller, and without yielding
-// eight bodies of 6 us took 84 us instead of the 48 us of one thread. A caller does not: the other
-// process might then run for milliseconds, while sleeping lets the worker run and come back at
+// Waits until done(word) or kSpinTime has passed, and returns the word. A worker yields meanwhile:
+// if other processes keep the processors busy, it shares one with its caller, and without yielding
+// eight bodies of 6 us took 84 us instead of the 48 us of one thread. A caller does not yield:
+// another process might then run for milliseconds, while sleeping lets the worker run and return at
 // once.
 template <typename Done>
 Word spin(const std::atomic<Word>& word, bool yield, Done done) {
@@ -141,8 +142,8 @@ void drain(Job& job) {
   }
 }
 
-// Thread `arrival` of a job, 0 for the caller, wakes the two of a binary tree, as long as there is
-// something to do: with many workers no thread pays for all system calls.
+// Thread `arrival` of a job, 0 for the caller, wakes its two children in a binary tree while there
+// is work left. So with many workers no thread makes all the system calls.
 void wake_two(Job& job, int arrival) {
   const int end = std::min(2 * arrival + 2, job.claims);
   for (int i = 2 * arrival; i < end; ++i) {
@@ -152,7 +153,7 @@ void wake_two(Job& job, int arrival) {
   }
 }
 
-// The next job of a worker, which then is kBusy, or null when it is to end.
+// Returns the next job of a worker, which is then kBusy, or null if the worker must end.
 Job* take(Worker& worker) {
   for (;;) {
     Word word = spin(worker.word, true, [](Word seen) { return phase(seen) >= kPosted; });
@@ -178,14 +179,14 @@ void* worker_main(void* argument) {
     std::fesetenv(&job->environment);
     wake_two(*job, job->arrivals.fetch_add(1, std::memory_order_relaxed) + 1);
     drain(*job);
-    // From here on the job may be gone. Only its caller's flag can be in the word.
+    // From here on the job may no longer exist. Only its caller's flag can be in the word.
     const Word busy = worker.word.load(std::memory_order_relaxed);
     if (worker.word.exchange(ticket(busy) | kIdle) & kSleeper) wake(worker.word);
   }
   return nullptr;
 }
 
-// Claims worker for `job` when it is idle.
+// Claims a worker for `job` if it is idle.
 bool claim(Worker& worker, Job& job) {
   Word word = worker.word.load(std::memory_order_relaxed);
   while (phase(word) == kIdle) {
@@ -200,7 +201,7 @@ bool claim(Worker& worker, Job& job) {
   return false;
 }
 
-// Takes the job back, or waits until the worker has left it.
+// Takes the job back, or waits until the worker has finished it.
 void collect(Worker& worker, Word own_ticket) {
   Word word = worker.word.load(std::memory_order_acquire);
   while (awake(word) == (own_ticket | kPosted)) {
@@ -215,7 +216,7 @@ void collect(Worker& worker, Word own_ticket) {
   }
 }
 
-// Ends all workers: when the process ends, or when the library is unloaded.
+// Ends all workers when the process ends or the library is unloaded.
 struct StopAtExit {
   ~StopAtExit() {
     const std::lock_guard lock(starting);
@@ -224,7 +225,7 @@ struct StopAtExit {
     for (Worker* worker = workers; worker != workers + count; ++worker) {
       Word word = worker->word.load();
       while (phase(word) != kIdle || !worker->word.compare_exchange_weak(word, word | kGone)) {
-        if (phase(word) != kIdle) {  // another thread's call is still under way
+        if (phase(word) != kIdle) {  // another thread's call still runs
           std::this_thread::sleep_for(std::chrono::microseconds(100));
           word = worker->word.load();
         }
@@ -235,15 +236,15 @@ struct StopAtExit {
   }
 };
 
-// Starts workers up to `wanted` in all and returns how many there are. Where the system refuses
-// threads, or another caller is starting some, the call goes on with those that are there.
+// Starts workers up to `wanted` in all and returns how many there are. If the system refuses
+// threads, or another caller is starting some, the call continues with the existing ones.
 int start_workers(int wanted) {
   const std::unique_lock lock(starting, std::try_to_lock);
   int count = live.load(std::memory_order_acquire);
   if (!lock.owns_lock() || stopped) return count;
 
   static const StopAtExit stop_at_exit;
-  // The child of fork() has the forking thread alone. Its handlers go when the library is unloaded.
+  // The child of fork() has only the forking thread. The handlers go when the library is unloaded.
   static const int registered = ::pthread_atfork([] { starting.lock(); },  //
                                                  [] { starting.unlock(); },
                                                  [] {
@@ -252,14 +253,14 @@ int start_workers(int wanted) {
                                                  });
   if (registered != 0) return count;
 
-  // Signals go to the host's threads as ever, but a fault in a body is handled where it happens.
+  // The host's threads handle signals as before, but a fault in a body is handled where it happens.
   sigset_t blocked, before;
   ::sigfillset(&blocked);
   for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP}) ::sigdelset(&blocked, fault);
   ::pthread_sigmask(SIG_SETMASK, &blocked, &before);
   while (count < wanted) {
     Worker& worker = workers[count];
-    worker.word.store(kIdle, std::memory_order_relaxed);  // in a child, whatever the parent left
+    worker.word.store(kIdle, std::memory_order_relaxed);  // in a child, the parent's value is stale
     if (::pthread_create(&worker.thread, nullptr, worker_main, &worker) != 0) break;
     live.store(++count, std::memory_order_release);
   }

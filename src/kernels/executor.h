@@ -9,7 +9,7 @@
 
 namespace memattn::kernels {
 
-// Refers to a callable that outlives it, as an argument does; owns and allocates nothing.
+// Refers to a callable that must outlive it, such as an argument; owns and allocates nothing.
 template <typename Signature>
 class FunctionRef;
 
@@ -33,18 +33,18 @@ class FunctionRef<Result(Arguments...) noexcept> {
 };
 
 // Runs body(i) once for each i in 0..count-1 and returns when all are done. At most thread_count()
-// threads take part, the caller always one of them; which thread runs which i, and in what order,
-// is left to chance. So that results do not depend on it, bodies are independent of each other and
-// `count` depends on shapes alone.
+// threads take part, always including the caller. Which thread runs which i, and in what order, is
+// undefined. So that results do not depend on it, bodies must be independent of each other, and
+// `count` must depend only on shapes.
 //
-// Callable from any number of threads at once: one that finds the pool busy works alone and waits
-// for nobody else's work. A parallel_for inside a body runs on that body's thread alone; a job with
-// count 1 is no parallel job, and its body may use the pool. Bodies see what the caller wrote
-// before, the caller sees what they wrote, and on all threads they run in the caller's
-// floating-point environment. A body must neither fork nor end the process.
+// Any number of threads may call it at once: a call that finds the pool busy works alone and waits
+// for no other call's work. A parallel_for inside a body runs on that body's thread alone. A job
+// with count 1 is not parallel, and its body may use the pool. Bodies see earlier writes of the
+// caller, and the caller sees theirs. On all threads they run in the caller's floating-point
+// environment. A body must neither fork nor end the process.
 //
-// Throws what thread_count() throws at its first call in the process, before any body has run, and
-// only with count > 1. Allocates nothing; with one thread or count <= 1 it is a plain loop.
+// With count > 1, the first call in the process throws the errors of thread_count(), before any
+// body has run. Allocates nothing; with one thread or count <= 1 it is a plain loop.
 void parallel_for(std::int64_t count, FunctionRef<void(std::int64_t) noexcept> body);
 
 }  // namespace memattn::kernels

@@ -1,5 +1,5 @@
-// Powers of 2 for the softmax: arguments are at most 0, or NaN. Included once for each instruction
-// set.
+// Powers of 2 for the softmax, for arguments that are at most 0 or NaN. Included once for each
+// instruction set.
 #if defined(MEMATTN_KERNELS_EXP2_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_EXP2_INL_H_
 #undef MEMATTN_KERNELS_EXP2_INL_H_
@@ -15,8 +15,9 @@ HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// The larger of x and `least`, or NaN when x is NaN. One instruction where max takes its second
-// operand when either is NaN, on x86; Highway's for NEON takes the number, its emulation may.
+// Returns the larger of x and `least`, or NaN if x is NaN. It is one instruction on x86, where max
+// takes its second operand if either is NaN. Highway's max for NEON takes the number; its emulation
+// may.
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE V at_least(D d, hn::TFromD<D> least, V x) {
 #if HWY_TARGET == HWY_EMU128 || HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_NEON
@@ -27,10 +28,10 @@ HWY_INLINE V at_least(D d, hn::TFromD<D> least, V x) {
 }
 
 // 2^x = 2^n 2^r with n = round(x) and r = x - n, which is exact. Adding 1.5 * 2^23 (2^52 for
-// double) rounds to a whole number, and with the exponent's bias on top leaves the exponent field
-// of 2^n in the lowest bits. 2^r on [-1/2, 1/2] is the minimax polynomial that is 1 at 0, relative
-// error 2.6e-9 (float) and 1.8e-17 (double) before rounding. Where n is at most -127 (-1023) the
-// field is 0 and so is the result; just above it the result is subnormal.
+// double) rounds to a whole number; with the exponent's bias added, the lowest bits hold the
+// exponent field of 2^n. 2^r on [-1/2, 1/2] is the minimax polynomial that is 1 at 0, with relative
+// error 2.6e-9 (float) and 1.8e-17 (double) before rounding. Where n is at most -127 (-1023), the
+// field is 0 and so is the result; just above that, the result is subnormal.
 template <class D, class V = hn::VFromD<D>>
 HWY_INLINE V exp2_not_positive(D d, V x) {
   using T = hn::TFromD<D>;
@@ -64,7 +65,7 @@ HWY_INLINE V exp2_not_positive(D d, V x) {
   return hn::Mul(y, power);  // a product: NaN stays NaN
 }
 
-// y = 2^x for `size` values at most 0; y may be x.
+// Computes y = 2^x for `size` values that are at most 0; y may be x.
 template <typename T>
 void exp2_array(const T* x, T* y, std::int64_t size) noexcept {
   const hn::ScalableTag<T> d;

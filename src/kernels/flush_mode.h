@@ -1,6 +1,6 @@
-// The mode of the processor in which AVX512-BF16's dot product computes, whatever the mode of the
-// thread: subnormal operands and results are 0, rounding is to the nearest, nothing traps. The
-// emulation takes it on for the time of a product.
+// The processor mode of AVX512-BF16's dot product, which ignores the mode of the thread: subnormal
+// operands and results are 0, rounding is to nearest, nothing traps. The emulation sets this mode
+// during a product.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,9 @@
 
 namespace memattn::kernels {
 
-// From construction to destruction; then the thread has its own mode and flags again. Between the
-// two, floating-point code must be in functions that are not inlined: compilers move it freely.
+// Sets the mode from construction to destruction, then restores the thread's own mode and flags. In
+// between, floating-point code must be in functions that are not inlined, since compilers move it
+// freely.
 class FlushMode {
  public:
 #if defined(__x86_64__) || defined(__i386__)

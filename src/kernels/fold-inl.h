@@ -1,4 +1,4 @@
-// The fold and its backward pass, head by head: each formula of docs/math.md stands above its
+// The fold and its backward pass, head by head. Each formula of docs/math.md stands above its
 // product. Included once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_FOLD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_FOLD_INL_H_
@@ -22,7 +22,8 @@
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 
-// Whether no value is NaN or infinite: 0 times such a one is NaN, which no sum loses.
+// Returns whether no value is NaN or infinite; 0 times such a value is NaN and would reach every
+// sum.
 template <typename T>
 bool all_finite(std::int64_t size, const T* values) {
   const hn::ScalableTag<T> d;
@@ -39,8 +40,8 @@ bool all_finite(std::int64_t size, const T* values) {
   return finite;
 }
 
-// out (rows, width) = source (rows, units)·W_h + b_h, the projection of a source by head h of a
-// kernel (units, H, width) and a bias (H, width) that may be null.
+// Computes out (rows, width) = source (rows, units)·W_h + b_h: the projection of a source by head h
+// of a kernel (units, H, width), and of a bias (H, width) that may be null.
 template <typename T>
 void project_head(std::int64_t rows, std::int64_t units, std::int64_t heads, std::int64_t width,
                   std::int64_t h, const T* source, const T* kernel, const T* bias, T* out) {
@@ -49,8 +50,8 @@ void project_head(std::int64_t rows, std::int64_t units, std::int64_t heads, std
               {kernel + h * width, heads * width}, out, width);
 }
 
-// Its gradients from d_out (rows, width): kernel's columns of head h, and the bias' where there is
-// one. d_source is the caller's: it sums over heads.
+// Computes its gradients from d_out (rows, width): the kernel's columns of head h, and the bias' if
+// there is one. The caller computes d_source, which sums over heads.
 template <typename T>
 void project_head_backward(std::int64_t rows, std::int64_t units, std::int64_t heads,
                            std::int64_t width, std::int64_t h, const T* source, const T* d_out,
@@ -62,8 +63,8 @@ void project_head_backward(std::int64_t rows, std::int64_t units, std::int64_t h
   add_rows(rows, width, d_out, d_bias + h * width);
 }
 
-// A_h, c_h and B_h of one head from its keys and values. Returns whether B_h is finite: a NaN or
-// Inf of V makes one of B, and one of K one of A.
+// Computes A_h, c_h and B_h of one head from its keys and values. Returns whether B_h is finite: a
+// NaN or Inf in V also appears in B, and one in K appears in A.
 template <typename T>
 bool fold_head(const AttentionWeights<const T>& w, std::int64_t h, const T* keys_transposed,
                const T* values, Prepared<T>& prepared) {
@@ -84,8 +85,8 @@ bool fold_head(const AttentionWeights<const T>& w, std::int64_t h, const T* keys
   return all_finite(S * U, b);
 }
 
-// Heads first..last-1 of `prepared`, all but what is packed by groups of heads. Returns whether
-// what only they have is finite.
+// Prepares heads first..last-1, except the parts that are packed by groups of heads. Returns
+// whether the values that only they produce are finite.
 template <typename T>
 bool prepare_heads(const WeightPointers<const T>& w, std::int64_t first, std::int64_t last,
                    Prepared<T>& prepared) noexcept {
@@ -112,7 +113,7 @@ bool prepare_heads(const WeightPointers<const T>& w, std::int64_t first, std::in
   return finite;
 }
 
-// The rest, once all heads are there; `finite` is what prepare_heads gave for all of them.
+// Prepares the rest after all heads; `finite` combines the results of prepare_heads.
 template <typename T>
 void finish_prepare(const WeightPointers<const T>& w, bool finite, Prepared<T>& prepared) noexcept {
   const std::int64_t U = prepared.dims.units, S = prepared.dims.memory_size;
@@ -128,8 +129,8 @@ void finish_prepare(const WeightPointers<const T>& w, bool finite, Prepared<T>& 
   }
 }
 
-// The rows of `a` (S, width), those of unused slots as zeros: a gradient of exactly 0 must stay 0
-// when it meets a NaN that nobody read. Copies only when there is such a NaN to fear.
+// Returns the rows of `a` (S, width) with zeros for unused slots: a gradient of exactly 0 must stay
+// 0 even if a slot that no token read holds NaN. Copies only if `a` is not finite.
 template <typename T>
 const T* used_rows(bool finite, std::int64_t slots, std::int64_t width, const T* a, const T* used,
                    T* copy_of_a) {
@@ -142,8 +143,8 @@ const T* used_rows(bool finite, std::int64_t slots, std::int64_t width, const T*
   return copy_of_a;
 }
 
-// dWq, dbq and dWo of head h, and dK_h and dV_h, from the sums of the folded route; dWq, dbq and
-// dK_h times √D.
+// Computes dWq, dbq and dWo of head h, and dK_h and dV_h, from the sums of the folded route. dWq,
+// dbq and dK_h are times √D.
 template <typename T>
 void unfold_head(const Prepared<T>& prepared, const AttentionWeights<const T>& w,
                  const FoldedSums<T>& sums, const AttentionWeights<T>& gradients, std::int64_t h,
@@ -171,7 +172,7 @@ void unfold_head(const Prepared<T>& prepared, const AttentionWeights<const T>& w
   multiply<T>(Start::kZero, S, Dv, U, {d_b, U, 1}, {workspace, Dv}, d_values, Dv);
 }
 
-// The same from the sums of the projected route, which has summed them as they are.
+// The same from the sums of the projected route, which are already these gradients.
 template <typename T>
 void copy_head(const Prepared<T>& prepared, const ProjectedSums<T>& sums,
                const AttentionWeights<T>& gradients, std::int64_t h, T* d_keys, T* d_values) {
@@ -187,15 +188,15 @@ void copy_head(const Prepared<T>& prepared, const ProjectedSums<T>& sums,
   if (gradients.query_bias) copy(D, sums.query_bias + h * D, gradients.query_bias + h * D);
 }
 
-// Heads first..last-1: the gradients of their kernels and biases, and their dK_h and dV_h into
-// `d_memory`. `workspace` has finish_workspace() values.
+// For heads first..last-1, computes the gradients of their kernels and biases, and writes their
+// dK_h and dV_h to `d_memory`. `workspace` has finish_workspace() values.
 template <typename T>
 void finish_heads(const Prepared<T>& prepared, const WeightPointers<const T>& w, T* sums,
                   const WeightPointers<T>& gradients, const KeysValuesGradients<T>& d_memory,
                   std::int64_t first, std::int64_t last, T* workspace) noexcept {
   const auto [U, S, H, D, Dv] = prepared.dims;
   const T scale = inverse_sqrt<T>(D);
-  // The slots that a token could read stand in front in the sums of either route.
+  // Both routes have `used`, the slots that a token could read, at the front of their sums.
   const T* used = FoldedSums<T>(prepared.dims, sums).used;
   for (std::int64_t h = first; h < last; ++h) {
     T* d_keys = d_memory.keys + h * S * D;
@@ -223,7 +224,7 @@ void finish_heads(const Prepared<T>& prepared, const WeightPointers<const T>& w,
   }
 }
 
-// Columns first..last-1 of dM = Σ_h dK_h·Wk_hᵀ + dV_h·Wv_hᵀ, once all heads are there.
+// Computes columns first..last-1 of dM = Σ_h dK_h·Wk_hᵀ + dV_h·Wv_hᵀ, after all heads.
 template <typename T>
 void finish_memory(const Prepared<T>& prepared, const WeightPointers<const T>& w,
                    const WeightPointers<T>& gradients, const KeysValuesGradients<T>& d_memory,

@@ -1,5 +1,5 @@
-// The folded route of a tile: x·A + c to logits, P·B to y. Included once for each instruction set
-// by simd.cc.
+// The folded route of a tile: logits from x·A + c, output from P·B. Included once for each
+// instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_FOLDED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_FOLDED_INL_H_
 #undef MEMATTN_KERNELS_FOLDED_INL_H_
@@ -31,7 +31,7 @@ class FoldedHeads {
     tile.transpose_tokens(x, prepared.dims.units, x_transposed_);
   }
 
-  // Logits of heads h..h + heads - 1 into p, (heads · S, stride): L = A_hᵀ·xᵀ + c.
+  // Computes logits of heads h..h + heads - 1 into p, (heads · S, stride): L = A_hᵀ·xᵀ + c.
   void logits(const Prepared<T>& prepared, const Tile<T>& tile, std::int64_t h,
               std::int64_t heads) const {
     const std::int64_t S = prepared.dims.memory_size, U = prepared.dims.units;
@@ -40,7 +40,7 @@ class FoldedHeads {
                 tile.p, tile.stride, prepared.c.data() + h * S);
   }
 
-  // y (rows, U) += Σ_h P_h·B_h over heads h..h + heads - 1.
+  // Adds Σ_h P_h·B_h over heads h..h + heads - 1 to y (rows, U).
   void read(const Prepared<T>& prepared, const Tile<T>& tile, std::int64_t h, std::int64_t heads,
             const T* weights, T* y) {
     const std::int64_t S = prepared.dims.memory_size, U = prepared.dims.units;
@@ -71,7 +71,7 @@ struct FoldedBackwardWeights {
     const auto for_each_group = [&](auto pack) {
       for (std::int64_t h = 0; h < H; h += group) pack(std::min(group, H - h) * S, h * S * U);
     };
-    // Aᵀ lies in the place of B, which is packed after it.
+    // Aᵀ temporarily lies in the place of B, which is packed after it.
     T* const a_transposed = b_packed;
     transpose(U, H * S, prepared.a.data(), H * S, a_transposed, U);
     for (std::int64_t i = 0; i < H * S * U; ++i) a_transposed[i] *= kFromBase2<T>;

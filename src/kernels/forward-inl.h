@@ -1,5 +1,5 @@
-// The forward pass over a range of tokens: tile by tile from x to y, nothing in between leaves the
-// nearest caches. Included once for each instruction set by simd.cc.
+// The forward pass over a range of tokens, tile by tile from x to y. Intermediate results stay in
+// the nearest caches. Included once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_FORWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_FORWARD_INL_H_
 #undef MEMATTN_KERNELS_FORWARD_INL_H_
@@ -20,7 +20,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 
-// y (rows, U) = x + bo, of which either may be missing. y may be x.
+// Sets y (rows, U) = x + bo, either of which may be missing. y may be x.
 template <typename T>
 void start_output(const AttentionWeights<const T>& w, const Call& call, std::int64_t rows,
                   std::int64_t units, const T* x, T* y) {
@@ -37,8 +37,8 @@ void start_output(const AttentionWeights<const T>& w, const Call& call, std::int
   }
 }
 
-// Scores of heads h..h + heads - 1 from the tile to where the caller wants them. `mean` (S, stride)
-// carries their sum from group to group of heads; lanes behind the last token hold nothing.
+// Copies scores of heads h..h + heads - 1 from the tile to the caller's array. `mean` (S, stride)
+// accumulates their sum over the groups of heads; lanes after the last token are undefined.
 template <typename T>
 void write_scores(const Call& call, const ForwardArrays<T>& arrays, std::int64_t h,
                   std::int64_t heads, const Tile<T>& tile, T* mean) {
@@ -67,12 +67,12 @@ void write_scores(const Call& call, const ForwardArrays<T>& arrays, std::int64_t
   }
 }
 
-// Few tokens: a tile would mostly be empty lanes. Here the lanes are slots and units instead, and
-// each element is the same chain of operations as in a tile, so that the bits are the same too. The
-// bound carries no measurement.
+// With few tokens, a tile would consist mostly of empty lanes. Here the lanes are slots and units
+// instead. Each element is the same chain of operations as in a tile, so results are equal to the
+// bit. The bound was not measured.
 inline constexpr std::int64_t kFewTokens = 3;
 
-// p (rows, slots) from logits to base 2 to P.
+// Turns p (rows, slots) from logits to base 2 into P.
 template <typename T>
 void softmax_few(std::int64_t rows, std::int64_t slots, T* p) {
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -103,7 +103,7 @@ void forward_few(const Prepared<T>& prepared, const WeightPointers<const T>& w, 
   multiply<T>(Start::kAdd, rows, U, HS, {p, HS, 1}, {prepared.b.data(), U}, y, U);
 }
 
-// Whether so many tokens of a call go that way.
+// Returns whether a range of this many tokens of a call is computed in that way.
 template <typename T, class Fold>
 bool goes_as_few(const Fold& prepared, const Call& call, const ForwardArrays<T>& arrays,
                  std::int64_t rows) {
@@ -138,7 +138,7 @@ std::int64_t forward_workspace(const Dims& dims, bool folded) noexcept {
   return std::max(tiles, few_workspace(dims));
 }
 
-// Fold: Prepared, or what else the Heads of a route read.
+// Fold is Prepared, or what else the Heads of a route read.
 template <typename T, typename Heads, class Fold>
 void forward_tiles(const Fold& prepared, const WeightPointers<const T>& w, const Call& call,
                    const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
@@ -158,7 +158,7 @@ void forward_tiles(const Fold& prepared, const WeightPointers<const T>& w, const
     }
     tile.load(call, first - rows, rows);
     route.load(prepared, w, tile, x);
-    start_output(w, call, rows, U, x, y);  // from here x is not needed: y may have taken its place
+    start_output(w, call, rows, U, x, y);  // x is not needed from here on, as y may overwrite it
     for (std::int64_t h = 0; h < H; h += tile.group) {
       const std::int64_t heads = std::min(tile.group, H - h);
       tile.p = tile.place(arrays.kept, h);

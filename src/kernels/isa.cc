@@ -1,4 +1,4 @@
-// Which instruction set computes: what the processor has, and what MEMATTN_FORCE_ISA says.
+// Chooses the instruction set from the processor's features and MEMATTN_FORCE_ISA.
 #include "kernels/isa.h"
 
 #include <algorithm>
@@ -16,13 +16,13 @@ namespace {
 
 #if defined(__x86_64__) || defined(__i386__)
 
-// Reads CPUID itself: __builtin_cpu_supports asks the compiler's run-time library, and the one of
-// some compilers finds no AVX2 on any processor.
+// Reads CPUID directly: __builtin_cpu_supports asks the compiler's run-time library, and some
+// compilers' library finds no AVX2 on any processor.
 struct Registers {
   std::uint32_t eax, ebx, ecx, edx;
 };
 
-// All zero for a leaf that the processor does not have.
+// Returns zeros for a leaf that the processor does not have.
 Registers cpuid(std::uint32_t leaf, std::uint32_t subleaf) noexcept {
   Registers found{};
   __get_cpuid_count(leaf, subleaf, &found.eax, &found.ebx, &found.ecx, &found.edx);
@@ -33,7 +33,7 @@ constexpr bool has_bits(std::uint32_t value, std::uint32_t bits) noexcept {
   return (value & bits) == bits;
 }
 
-// The registers that the operating system saves when it switches threads (XCR0).
+// Returns the registers that the operating system saves on a thread switch (XCR0).
 std::uint32_t saved_registers() noexcept {
   std::uint32_t low = 0, high = 0;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -43,8 +43,8 @@ std::uint32_t saved_registers() noexcept {
 constexpr std::uint32_t kSavesYmm = 0x06;         // XMM and YMM
 constexpr std::uint32_t kSavesZmm = 0xE0 | 0x06;  // masks and ZMM, too
 
-// What each instruction set needs: the features that Highway's target of that name compiles for
-// (hwy/ops/set_macros-inl.h), and for avx3_bf16 the one more of pairs-inl.h.
+// The features that each instruction set needs: those for which Highway's target of that name
+// compiles (hwy/ops/set_macros-inl.h), and for avx3_bf16 also that of pairs-inl.h.
 struct Features {
   bool sse4, avx2, avx3, avx3_bf16;
 };
@@ -52,7 +52,7 @@ struct Features {
 Features read_features() noexcept {
   const Registers one = cpuid(1, 0);
   const Registers seven = cpuid(7, 0);
-  // Without a subleaf 1 it reads as zero or as what another leaf holds.
+  // Without subleaf 1, it reads as zero or as the content of another leaf.
   const std::uint32_t seven_one = seven.eax >= 1 ? cpuid(7, 1).eax : 0;
   const std::uint32_t saved = has_bits(one.ecx, bit_OSXSAVE) ? saved_registers() : 0;
 

@@ -1,6 +1,6 @@
-// The layer's arithmetic: one table of functions for each instruction set, and the choice among
-// them. simd.cc compiles the bodies in *-inl.h once for each set; src/layer calls them through the
-// table.
+// The layer's arithmetic: a table of functions for each instruction set, and the choice among the
+// tables. simd.cc compiles the bodies in *-inl.h once for each set; src/layer calls them through
+// the table.
 #pragma once
 
 #include <cstdint>
@@ -26,42 +26,44 @@ struct BackwardArrays {
   const T* x = nullptr;     // (B, T, U)
   const T* d_y = nullptr;   // (B, T, U)
   T* d_x = nullptr;         // (B, T, U), or null
-  const T* kept = nullptr;  // what forward kept, or null: then P is computed again
+  const T* kept = nullptr;  // kept by forward, or null: P is computed again
 };
 
-// The functions of one instruction set. None checks anything, takes memory or throws. A workspace
-// belongs to one call at a time; sums are those of token_sums_size().
+// The functions of one instruction set. They check nothing, allocate nothing and throw nothing. A
+// workspace belongs to one call at a time; sums have token_sums_size() values.
 template <typename T>
 struct Kernels {
   const char* isa;  // Highway's name in lower case, "avx3", or "scalar"
 
-  // Fills `prepared`, which has its sizes: heads first..last-1, returning whether what only they
-  // have is finite; then, with that of all heads, the rest.
+  // Fills `prepared`, whose buffers have their sizes: heads first..last-1, returning whether the
+  // values that only they produce are finite; then the rest, given the combined result of all
+  // heads.
   bool (*prepare_heads)(const WeightPointers<const T>& w, std::int64_t first, std::int64_t last,
                         Prepared<T>& prepared) noexcept;
   void (*finish_prepare)(const WeightPointers<const T>& w, bool finite,
                          Prepared<T>& prepared) noexcept;
 
-  // Tokens first..last-1 of a call. Any cut of the tokens gives the same bits.
+  // Computes tokens first..last-1 of a call. Any split of the tokens gives the same bits.
   std::int64_t (*forward_workspace)(const Dims& dims, bool folded) noexcept;
   void (*forward)(const Prepared<T>& prepared, const WeightPointers<const T>& w, const Call& call,
                   const ForwardArrays<T>& arrays, std::int64_t first, std::int64_t last,
                   T* workspace) noexcept;
 
-  // What backward needs of the weights beyond `prepared`, once a call: backward_weights() values.
+  // Computes the weights that backward needs beyond `prepared`, once per call: backward_weights()
+  // values.
   std::int64_t (*backward_weights)(const Dims& dims, bool folded) noexcept;
   void (*prepare_backward)(const Prepared<T>& prepared, const WeightPointers<const T>& w,
                            T* weights) noexcept;
 
-  // Tokens first..last-1: writes their d_x and adds to the sums of the route.
+  // For tokens first..last-1, writes their d_x and adds to the sums of the route.
   std::int64_t (*backward_workspace)(const Dims& dims, bool folded) noexcept;
   void (*backward)(const Prepared<T>& prepared, const WeightPointers<const T>& w, const T* weights,
                    const Call& call, const BackwardArrays<T>& arrays, std::int64_t first,
                    std::int64_t last, T* sums, T* workspace) noexcept;
 
-  // From the sums over all tokens to the gradients of the weights: heads first..last-1 with their
-  // dK and dV, and then, once all heads are there, columns first..last-1 of that of the memory.
-  // That of output.bias is the sum itself.
+  // Turns the sums over all tokens into the gradients of the weights: for heads first..last-1 with
+  // their dK and dV, and then, after all heads, for columns first..last-1 of the memory. The
+  // gradient of output.bias is the sum itself.
   void (*finish_heads)(const Prepared<T>& prepared, const WeightPointers<const T>& w, T* sums,
                        const WeightPointers<T>& gradients, const KeysValuesGradients<T>& d_memory,
                        std::int64_t first, std::int64_t last, T* workspace) noexcept;
@@ -69,8 +71,8 @@ struct Kernels {
                         const WeightPointers<T>& gradients, const KeysValuesGradients<T>& d_memory,
                         std::int64_t first, std::int64_t last, T* workspace) noexcept;
 
-  // Attention between two inputs. `prepared` has its sizes; heads first..last-1 of it, and then,
-  // once all heads are there, the rest.
+  // Attention between two inputs. Fills `prepared`, whose buffers have their sizes: heads
+  // first..last-1, and then, after all heads, the rest.
   std::int64_t (*sequence_fold_workspace)(const SequencePrepared<T>& prepared) noexcept;
   void (*sequence_prepare_heads)(const SequenceWeights<const T>& w, std::int64_t first,
                                  std::int64_t last, SequencePrepared<T>& prepared,
@@ -79,8 +81,8 @@ struct Kernels {
                                   SequencePrepared<T>& prepared) noexcept;
   bool (*all_finite)(std::int64_t size, const T* values);
 
-  // What the tiles of queries read of tokens first..last-1 of source 2, and then tiles
-  // first..last-1. Any cut gives the same bits.
+  // Computes the operands of tokens first..last-1 of source 2, which the tiles of queries read, and
+  // then tiles first..last-1. Any split gives the same bits.
   void (*sequence_sources)(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
                            const SequenceOperands<T>& operands, std::int64_t first,
                            std::int64_t last) noexcept;
@@ -92,10 +94,12 @@ struct Kernels {
                            const SequenceForwardArrays<T>& arrays, const SequenceTiles& tiles,
                            std::int64_t first, std::int64_t last, T* workspace) noexcept;
 
-  // What backward needs of the weights beyond `prepared`, once a call: SequenceBackwardWeights.
+  // Computes the weights that backward needs beyond `prepared`, once per call:
+  // SequenceBackwardWeights.
   void (*sequence_prepare_backward)(const SequencePrepared<T>& prepared,
                                     const SequenceWeights<const T>& w, T* weights) noexcept;
-  // All tiles of some whole sequences: writes their gradients of the inputs, adds to the sums.
+  // For all tiles of some whole sequences, writes their gradients of the inputs and adds to the
+  // sums.
   std::int64_t (*sequence_backward_workspace)(const SequencePrepared<T>& prepared,
                                               const SequenceTiles& tiles,
                                               std::int64_t steps2) noexcept;
@@ -103,51 +107,52 @@ struct Kernels {
                             const T* weights, const Call& call, const SequenceOperands<T>& inputs,
                             const SequenceBackwardArrays<T>& arrays, const SequenceTiles& tiles,
                             T* sums, T* workspace) noexcept;
-  // From the sums over all sequences to the gradients of the weights, which are overwritten.
+  // Turns the sums over all sequences into the gradients of the weights, which it overwrites.
   std::int64_t (*sequence_unfold_workspace)(const SequencePrepared<T>& prepared) noexcept;
   void (*sequence_unfold)(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
                           T* sums, const SequenceWeights<T>& gradients, T* workspace) noexcept;
 
-  // C (m, n) = A·B, or C + A·B with `add`, for the networks around the layer: element (i, p) of
-  // A (m, k) is a[i * row_stride + p * k_stride], so A may be given transposed; rows of B (k, n)
-  // and of C lie ldb and ldc apart. Each element is one chain of sums in the order of k, however C
-  // is cut.
+  // Computes C (m, n) = A·B, or C + A·B with `add`, for the networks around the layer. Element (i,
+  // p) of A (m, k) is a[i * row_stride + p * k_stride], so A may be transposed; rows of B (k, n)
+  // and C lie ldb and ldc apart. Each element is one chain of sums in the order of k, however C is
+  // split.
   void (*multiply)(bool add, std::int64_t m, std::int64_t n, std::int64_t k, const T* a,
                    std::int64_t row_stride, std::int64_t k_stride, const T* b, std::int64_t ldb,
                    T* c, std::int64_t ldc) noexcept;
 
-  // out (n, m) = aᵀ for a (m, n) with rows lda apart; and sums (n) += the rows of a (rows, n), in
-  // their order.
+  // Computes out (n, m) = aᵀ for a (m, n) with rows lda apart; and adds the rows of a (rows, n), in
+  // order, to sums (n).
   void (*transpose)(std::int64_t m, std::int64_t n, const T* a, std::int64_t lda, T* out,
                     std::int64_t ldo) noexcept;
   void (*add_rows)(std::int64_t rows, std::int64_t n, const T* a, T* sums) noexcept;
 
-  // y = 2^x for x at most 0, as the softmax takes it: within 2 units in the last place, which are
-  // those of the smallest normal number where y is below it; 0 where x is at most -126.5 (float) or
-  // -1022.5 (double); NaN for NaN.
+  // Computes y = 2^x for x at most 0, as in the softmax, within 2 units in the last place (of the
+  // smallest normal number for smaller y). It is 0 where x is at most -126.5 (float) or -1022.5
+  // (double), and NaN for NaN.
   void (*exp2)(const T* x, T* y, std::int64_t size) noexcept;
 };
 
-// The table of the instruction set that isa.h chooses; the same at every call.
+// Returns the table of the instruction set that isa.h chooses, the same at every call.
 template <typename T>
 const Kernels<T>& chosen_kernels();
 
-// The forward pass in bfloat16, of float layers: a second table of the same instruction set.
+// The forward pass of float layers in bfloat16: a second table of the same instruction set.
 struct PairKernels {
   const char* isa;
 
-  // Fills `pairs`, which has its sizes, from `prepared`.
+  // Fills `pairs`, whose buffers have their sizes, from `prepared`.
   void (*prepare)(const Prepared<float>& prepared, PreparedPairs& pairs) noexcept;
 
-  // As forward in Kernels; call.dropout and arrays.kept are not read: training is in float.
+  // Like forward in Kernels; ignores call.dropout and arrays.kept, since training is in float.
   std::int64_t (*forward_workspace)(const Dims& dims, bool folded) noexcept;
   void (*forward)(const Prepared<float>& prepared, const PreparedPairs& pairs,
                   const WeightPointers<const float>& w, const Call& call,
                   const ForwardArrays<float>& arrays, std::int64_t first, std::int64_t last,
                   float* workspace) noexcept;
 
-  // Attention between two inputs: fills prepared.pairs, which has its sizes; rounds what
-  // sequence_sources of Kernels has made of sequences first..last-1; and the forward pass.
+  // Attention between two inputs: fills prepared.pairs, whose buffers have their sizes; rounds the
+  // operands that sequence_sources of Kernels computed for sequences first..last-1; and the forward
+  // pass.
   void (*sequence_prepare)(SequencePrepared<float>& prepared) noexcept;
   void (*sequence_round_sources)(const SequencePrepared<float>& prepared,
                                  const SequenceOperands<float>& operands,
@@ -163,15 +168,15 @@ struct PairKernels {
                            const SequenceForwardArrays<float>& arrays, const SequenceTiles& tiles,
                            std::int64_t first, std::int64_t last, float* workspace) noexcept;
 
-  // C (m, n) += A·B of operands in pairs: A (m, k) and B (k, n) pairs. And floats as pairs:
-  // out (m, pairs_of(k)) from a (m, k), out (pairs_of(k), n) from b (k, n).
+  // Adds A·B to C (m, n), for A (m, k) and B (k, n) in pairs; and rounds floats to pairs: out (m,
+  // pairs_of(k)) from a (m, k), out (pairs_of(k), n) from b (k, n).
   void (*multiply)(std::int64_t m, std::int64_t n, std::int64_t k, const Pair* a, const Pair* b,
                    float* c) noexcept;
   void (*round_rows)(std::int64_t m, std::int64_t k, const float* a, Pair* out) noexcept;
   void (*round_columns)(std::int64_t k, std::int64_t n, const float* b, Pair* out) noexcept;
 };
 
-// The table of the instruction set that isa.h chooses; the same at every call.
+// Returns the table of the instruction set that isa.h chooses, the same at every call.
 const PairKernels& chosen_pair_kernels();
 
 }  // namespace memattn::kernels

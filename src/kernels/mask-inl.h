@@ -1,4 +1,4 @@
-// Which slots the tokens of a tile may read. Included once for each instruction set by simd.cc.
+// The slots that the tokens of a tile may read. Included once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_MASK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_MASK_INL_H_
 #undef MEMATTN_KERNELS_MASK_INL_H_
@@ -30,7 +30,7 @@ class TileMask {
         lines_(carver.take(stride * slots)),
         active_(carver.take(stride)) {}
 
-  // Works out what tokens first..first + rows - 1 of a call may read, in `width` lanes.
+  // Computes what tokens first..first + rows - 1 of a call may read, in `width` lanes.
   void load(const Call& call, std::int64_t first, std::int64_t rows, std::int64_t width) {
     all_active_ = true;
     uniform_ = call.uniform_when_masked;
@@ -42,15 +42,15 @@ class TileMask {
     }
   }
 
-  // Whether a slot is masked for a token.
+  // Returns whether any slot is masked for any token.
   bool any() const { return any_; }
-  // (S, stride), see softmax-inl.h; null when nothing is masked.
+  // Returns the mask (S, stride), see softmax-inl.h; null if nothing is masked.
   const T* keep() const { return any_ ? keep_ : nullptr; }
-  // Whether each token keeps a slot.
+  // Returns whether every token keeps at least one slot.
   bool all_active() const { return all_active_; }
   bool active(std::int64_t row) const { return all_active_ || active_[row] != 0; }
-  // Whether a token reads a slot: one that it keeps, or, where that is asked for, any slot when it
-  // keeps none.
+  // Returns whether a token reads a slot: it keeps the slot, or it keeps none and the call lets
+  // such a token read every slot.
   bool reads(std::int64_t row, std::int64_t slot) const {
     return !any_ || bits_of(keep_[slot * stride_ + row]) != 0 || (uniform_ && !active(row));
   }
@@ -59,8 +59,8 @@ class TileMask {
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   static constexpr Bits kAll = ~Bits{0};
 
-  // All bits or none live in arrays of T, whose values they are not: they go through memcpy, which
-  // the compiler turns into plain moves.
+  // The arrays of T hold masks of all bits or none, which are not values of T. They are copied with
+  // memcpy, which the compiler turns into plain moves.
   static Bits bits_of(const T& value) {
     Bits bits;
     std::memcpy(&bits, &value, sizeof bits);
@@ -68,7 +68,7 @@ class TileMask {
   }
   static void put(Bits bits, T& value) { std::memcpy(&value, &bits, sizeof bits); }
 
-  // lines_ and active_, token by token. Whether any slot is masked.
+  // Fills lines_ and active_, token by token. Returns whether any slot is masked.
   bool load_lines(const Call& call, std::int64_t first, std::int64_t rows) {
     const Mask& mask = call.mask;
     const std::int64_t heads = call.lane_heads, steps = call.steps / heads;

@@ -1,5 +1,5 @@
-// Operands of products in the order in which the products read them, and transposes. Included once
-// for each instruction set by simd.cc.
+// Packs operands in the order in which the products read them, and transposes. Included once for
+// each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_PACK_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_PACK_INL_H_
 #undef MEMATTN_KERNELS_PACK_INL_H_
@@ -17,22 +17,22 @@ HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Rows of a block of a packed left operand: as many as the products take at once.
+// Rows of a block of a packed left operand: as many as the products process at once.
 #if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
 inline constexpr int kPackedRows = 8;
 #else
 inline constexpr int kPackedRows = 4;
 #endif
 
-// Whether a vector may be loaded in part: else the columns behind the last whole vector go one by
-// one, of which there are at most three.
+// Whether partial vector loads are available. Otherwise the columns after the last whole vector, at
+// most three, are loaded one by one.
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
 inline constexpr bool kPartVectors = true;
 #else
 inline constexpr bool kPartVectors = false;
 #endif
 
-// out = values.
+// Sets out = values.
 template <typename T>
 HWY_INLINE void copy(std::int64_t size, const T* values, T* out) {
   const hn::ScalableTag<T> d;
@@ -43,7 +43,7 @@ HWY_INLINE void copy(std::int64_t size, const T* values, T* out) {
 }
 
 #if HWY_TARGET != HWY_SCALAR
-// The blocks of 16 bytes of a vector, each to a place of its own.
+// Stores each 16-byte block of a vector at its own address.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void store_blocks(D d, hn::VFromD<D> v, T* to, std::int64_t distance) {
   if constexpr (hn::MaxLanes(D()) * sizeof(T) <= 16) {
@@ -56,8 +56,8 @@ HWY_INLINE void store_blocks(D d, hn::VFromD<D> v, T* to, std::int64_t distance)
   }
 }
 
-// Columns of kSide = 16 / sizeof(T) rows of a to rows of out, a vector of columns at a time;
-// returns how many columns that were.
+// Turns columns of kSide = 16 / sizeof(T) rows of a into rows of out, a vector of columns at a
+// time; returns how many columns that were.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE std::int64_t transpose_rows(D d, std::int64_t n, const T* a, std::int64_t lda, T* out,
                                        std::int64_t ldo) {
@@ -86,7 +86,7 @@ HWY_INLINE std::int64_t transpose_rows(D d, std::int64_t n, const T* a, std::int
 }
 #endif
 
-// out (n, m) = aᵀ for a (m, n).
+// Computes out (n, m) = aᵀ for a (m, n).
 template <typename T>
 void transpose(std::int64_t m, std::int64_t n, const T* a, std::int64_t lda, T* out,
                std::int64_t ldo) noexcept {
@@ -109,7 +109,7 @@ void transpose(std::int64_t m, std::int64_t n, const T* a, std::int64_t lda, T* 
   }
 }
 
-// How many of `rows` rows the next block takes, at most `largest`.
+// Returns how many of `rows` rows the next block takes, at most `largest`.
 constexpr int next_block(std::int64_t rows, int largest) {
   if (rows >= largest) return largest;
   for (const int size : {8, 4, 2}) {
@@ -118,17 +118,17 @@ constexpr int next_block(std::int64_t rows, int largest) {
   return 1;
 }
 
-// How many of `columns` columns the next panel takes: up to three vectors, of which the last may be
-// a part.
+// Returns how many of `columns` columns the next panel takes: up to three vectors, the last of
+// which may be partial.
 inline std::int64_t next_panel(std::int64_t columns, std::int64_t lanes) {
   const std::int64_t vectors = (columns + (kPartVectors ? lanes - 1 : 0)) / lanes;
   if (vectors == 0) return 1;
-  // 4 go better as 2 and 2 than as 3 and 1.
+  // 4 are faster as 2 and 2 than as 3 and 1.
   return std::min(columns, (vectors >= 5 || vectors == 3 ? 3 : vectors >= 2 ? 2 : 1) * lanes);
 }
 
-// Packs A (m, k), element (i, p) at a[i * row_stride + p * k_stride], for Left::depth = k: m * k
-// values, block after block of the rows that next_block gives, with a block's rows fastest.
+// Packs A (m, k), element (i, p) at a[i * row_stride + p * k_stride], for Left::depth = k. Writes m
+// * k values, block after block of the rows that next_block gives, with a block's rows fastest.
 template <typename T>
 void pack_left(std::int64_t m, std::int64_t k, const T* a, std::int64_t row_stride,
                std::int64_t k_stride, T* out) {
@@ -150,8 +150,8 @@ void pack_left(std::int64_t m, std::int64_t k, const T* a, std::int64_t row_stri
   }
 }
 
-// Packs B (k, n), rows `row_stride` values apart, for Right::depth = k: k * n values, panel after
-// panel of the columns that next_panel gives, with a row's columns fastest.
+// Packs B (k, n), rows `row_stride` values apart, for Right::depth = k. Writes k * n values, panel
+// after panel of the columns that next_panel gives, with a row's columns fastest.
 template <typename T>
 void pack_right(std::int64_t k, std::int64_t n, const T* b, std::int64_t row_stride, T* out) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<T>()));

@@ -1,11 +1,11 @@
 // Products of bfloat16 operands, held in pairs along k, with float sums. Included once for each
 // instruction set by simd.cc.
 //
-// Every element of C is one chain in the order of k, as in product-inl.h: of each pair first the
-// odd element's product, then the even one's, each added with one rounding, subnormal numbers being
-// 0. That is what VDPBF16PS computes, so that the two structs of sums below give the same bits
-// (without fused multiply-adds, where an instruction set has none, unless a product is out of
-// float's range).
+// Every element of C is one chain in the order of k, as in product-inl.h. Of each pair it adds
+// first the odd element's product, then the even one's, each with one rounding, and subnormal
+// numbers count as 0. VDPBF16PS computes in this way, so the two structs of sums below give the
+// same bits. The exception is an instruction set without fused multiply-adds, if a product is out
+// of float's range.
 #if defined(MEMATTN_KERNELS_PAIRS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_PAIRS_INL_H_
 #undef MEMATTN_KERNELS_PAIRS_INL_H_
@@ -27,7 +27,7 @@ HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Sums of pairs, by two multiply-adds each.
+// Sums of pairs with two multiply-adds each.
 struct EmulatedPairSums {
   static constexpr bool kEmulated = true;
   using Rounding = EmulatedRounding;
@@ -88,7 +88,7 @@ struct EmulatedPairSums {
 };
 
 #if HWY_TARGET == HWY_AVX3
-// Sums of pairs, by AVX512-BF16. A call of a block is nothing beside its loop.
+// Sums of pairs with AVX512-BF16. A function call per block costs little compared with its loop.
 struct DotPairSums {
   static constexpr bool kEmulated = false;
   using Rounding = DotRounding;
@@ -119,8 +119,8 @@ struct DotPairSums {
                                                     ldc, bias);
   }
 
-  // For k > 0. kAdds: to C, else to a bias for each row. With one loop for both, or one that may
-  // not run at all, GCC 12 moves all sums through the stack: 5 % of a pass at cross96.
+  // For k > 0. Adds to C with kAdds, else to a bias per row. With a single loop for both, or one
+  // that may not run at all, GCC 12 moves all sums through the stack: 5 % of a pass at cross96.
   template <int kRows, int kVectors, bool kPart, bool kAdds>
   static inline __attribute__((always_inline)) MEMATTN_AVX512_BF16 void run(
       std::int64_t part, std::int64_t k, const Pair* HWY_RESTRICT a, std::int64_t row_stride,
@@ -170,7 +170,7 @@ struct DotPairSums {
 };
 #endif
 
-// C (m, n) = start + A (m, 2k) * B (2k, n) for operands in pairs: A (m, k) and B (k, n) of them.
+// Computes C (m, n) = start + A (m, 2k) * B (2k, n), with A (m, k) and B (k, n) in pairs.
 template <class Sums>
 void multiply_pairs(Start start, std::int64_t m, std::int64_t n, std::int64_t k, Left<Pair> a,
                     Right<Pair> b, float* c, std::int64_t ldc, const float* bias = nullptr) {
@@ -182,7 +182,7 @@ void multiply_pairs(Start start, std::int64_t m, std::int64_t n, std::int64_t k,
   }
 }
 
-// Whether no element is NaN or infinite.
+// Returns whether no element is NaN or infinite.
 inline bool all_finite(std::int64_t size, const Pair* pairs) {
   std::uint32_t found = 0;
   for (std::int64_t i = 0; i < size; ++i) {

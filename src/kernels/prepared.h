@@ -9,8 +9,8 @@
 
 namespace memattn::kernels {
 
-// Keys and values as the projected route reads them, wherever they come from; log2(e) as scale.h
-// says. Stored is the type of the stored values, T that of the arithmetic.
+// Keys and values as the projected route reads them, whatever their source; scale.h explains
+// log2(e). Stored is the type of the stored values, T that of the arithmetic.
 template <typename T, typename Stored = T>
 struct KeysValues {
   std::int64_t slots = 0;   // S
@@ -18,16 +18,17 @@ struct KeysValues {
   const Stored* keys_packed =
       nullptr;                     // K_h log2(e) / √D, packed for tiles of tokens, head by head
   const Stored* values = nullptr;  // V_h (H, S, Dv)
-  bool finite = true;              // no NaN or Inf in them: then 0 times anything is 0
+  bool finite = true;              // no NaN or Inf in keys or values: 0 times any value is 0
 };
 
-// Made once for each change of weights: docs/math.md, "The fold". A change of weights that keeps
-// the route needs no memory; that is why keys_transposed, which only the fold reads, stays.
+// Computed once for each change of weights: docs/math.md, "The fold". A change of weights that
+// keeps the route allocates nothing; for this reason keys_transposed, which only the fold reads,
+// stays.
 template <typename T, typename Stored = T>
 struct Prepared {
   Dims dims;
   bool folded = true;
-  bool finite = true;     // no NaN or Inf below or in the memory: then 0 times anything is 0
+  bool finite = true;     // no NaN or Inf below or in the memory: 0 times any value is 0
   AlignedVector<T> keys;  // K_h = M·Wk_h, (H, S, D); without bk, which the softmax cancels
   AlignedVector<T> keys_transposed;  // K_hᵀ log2(e) / √D, (H, D, S)
   AlignedVector<Stored> values;      // V_h = M·Wv_h + bv_h, (H, S, Dv)
@@ -40,35 +41,35 @@ struct Prepared {
   // Of the projected route only:
   AlignedVector<Stored> keys_packed;  // K_h log2(e) / √D, packed for tiles of tokens
 
-  // Of the projected route; valid until the next fold.
+  // For the projected route; valid until the next fold.
   KeysValues<T, Stored> keys_values() const noexcept {
     return {dims.memory_size, keys.data(), keys_packed.data(), values.data(), finite};
   }
 
-  // Gives every buffer its size for one of the two routes; allocates nothing when the sizes stay.
+  // Resizes every buffer for one of the two routes; allocates nothing if the sizes stay.
   void resize(const Dims& new_dims, bool is_folded);
 
   std::int64_t bytes() const noexcept;  // of all buffers
 };
 
-// What a forward pass in bfloat16 reads beside `Prepared`: its operands, rounded and in pairs along
-// the sums.
+// The operands of a forward pass in bfloat16, besides `Prepared`: rounded, and in pairs along the
+// sums.
 struct PreparedPairs {
   bool finite = true;  // no NaN or Inf in B or V once rounded
-  // Of the folded route only; each head's slots begin a pair:
+  // Of the folded route only; each head's slots begin at a new pair:
   AlignedVector<float> spread;   // about the standard deviation of a slot's logits over tokens
                                  // whose elements have mean square 1, (H, S)
-  float largest_spread = 0;      // of all of them
+  float largest_spread = 0;      // the maximum of spread
   AlignedVector<Pair> a;         // A_h log2(e), (U / 2, H, S)
   AlignedVector<Pair> a_packed;  // its transpose, packed for tiles of tokens
   AlignedVector<Pair> b;         // B_h, (H, S / 2, U)
   AlignedVector<Pair> b_packed;  // the same, packed by groups of heads
-  // Of the projected route only, of which the rest is in float:
+  // Of the projected route only, whose other operands are in float:
   AlignedVector<Pair> values;  // V_h (H, S / 2, Dv)
 
-  // Gives every buffer its size for one of the two routes; allocates nothing when the sizes stay.
+  // Resizes every buffer for one of the two routes; allocates nothing if the sizes stay.
   void resize(const Dims& dims, bool folded);
-  // Takes no memory any more.
+  // Frees all memory.
   void clear() noexcept { *this = PreparedPairs(); }
 
   std::int64_t bytes() const noexcept;  // of all buffers

@@ -1,8 +1,8 @@
-// The one matrix product of the library, for vectors of any length. It stands behind every sum that
-// is longer than a softmax row. Included once for each instruction set by simd.cc.
+// The matrix product of the library, for vectors of any length. It computes every sum that is
+// longer than a softmax row. Included once for each instruction set by simd.cc.
 //
-// Every element of C is one chain of fused multiply-adds in the order of k, whatever the shape, the
-// blocking and the place of the element in a vector: so no way of cutting the work changes a bit.
+// Every element of C is one chain of fused multiply-adds in the order of k, independent of shape,
+// blocking and position in a vector. So no split of the work changes a bit.
 #if defined(MEMATTN_KERNELS_PRODUCT_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_PRODUCT_INL_H_
 #undef MEMATTN_KERNELS_PRODUCT_INL_H_
@@ -21,7 +21,8 @@ HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// 32 vector registers, or 16? The accumulators, a row of b and one broadcast value have to fit.
+// Depends on 32 or 16 vector registers: the accumulators, a row of b and one broadcast value must
+// fit.
 #if HWY_TARGET == HWY_AVX3 || HWY_ARCH_ARM_A64
 inline constexpr int kBlock3 = 8;   // rows of a block that is 3 vectors wide
 inline constexpr int kBlock2 = 12;  // 2 vectors wide
@@ -32,10 +33,10 @@ inline constexpr int kBlock2 = 4;
 inline constexpr int kBlock1 = 8;
 #endif
 
-// What the first addend of each element of C is.
+// The first addend of each element of C.
 enum class Start {
   kZero,
-  kAdd,      // what C holds
+  kAdd,      // the old value of C
   kRowBias,  // bias[row]
 };
 
@@ -51,9 +52,9 @@ struct Left {
   std::int64_t first = 0;
 };
 
-// The right operand B (k, n), stored as Stored: rows row_stride values apart. If packed (depth >
-// 0), it is rows first to first + k - 1 of a matrix of `depth` rows that pack_right has packed: so
-// a panel's rows share no cache set, however wide the matrix is.
+// The right operand B (k, n), stored as Stored, with rows row_stride values apart. If packed (depth
+// > 0), it is rows first to first + k - 1 of a matrix of `depth` rows that pack_right has packed.
+// Then a panel's rows share no cache set, however wide the matrix is.
 template <typename Stored>
 struct Right {
   const Stored* data = nullptr;
@@ -62,7 +63,7 @@ struct Right {
   std::int64_t first = 0;
 };
 
-// A vector of operands in the type of the arithmetic: as stored, or from a narrower type exactly.
+// Loads a vector of operands in the type of the arithmetic, exactly if the stored type is narrower.
 template <class D, typename Stored>
 HWY_INLINE hn::VFromD<D> load_operand(D d, const Stored* from) {
   if constexpr (std::is_same_v<Stored, hn::TFromD<D>>) {
@@ -73,13 +74,13 @@ HWY_INLINE hn::VFromD<D> load_operand(D d, const Stored* from) {
 }
 
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX2
-// The first `part` lanes of a vector.
+// Stores the first `part` lanes of a vector.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void store_part(D d, hn::VFromD<D> v, T* to, std::int64_t part) {
 #if HWY_TARGET == HWY_AVX3
   hn::BlendedStore(v, hn::FirstN(d, static_cast<std::size_t>(part)), d, to);
 #else
-  // By halves: a masked store is microcode on AMD processors before Zen 4.
+  // By halves, since a masked store is microcode on AMD processors before Zen 4.
   if constexpr (hn::MaxLanes(D()) > 1) {
     const hn::Half<D> half;
     constexpr auto kHalf = static_cast<std::int64_t>(hn::MaxLanes(half));
@@ -98,7 +99,7 @@ HWY_INLINE void store_part(D d, hn::VFromD<D> v, T* to, std::int64_t part) {
 }
 #endif
 
-// The first `part` lanes, those of `in_part`; the others are 0.
+// Loads the first `part` lanes, those of `in_part`; the others are 0.
 template <class D, class M, typename Stored>
 HWY_INLINE hn::VFromD<D> load_part(D d, M in_part, std::int64_t part, const Stored* from) {
   if constexpr (std::is_same_v<Stored, hn::TFromD<D>>) {
@@ -110,11 +111,11 @@ HWY_INLINE hn::VFromD<D> load_part(D d, M in_part, std::int64_t part, const Stor
   }
 }
 
-// Takes its sums one product at a time, each a fused multiply-add. pair_sums-inl.h has others.
+// Adds one product at a time with a fused multiply-add. pairs-inl.h has other kinds of sums.
 struct PlainSums {
-  // C (kRows, kVectors vectors) from A (kRows, k), element (i, p) at a[i * row_stride + p *
-  // k_stride], and B (k, kVectors vectors), rows ldb apart; with kPart the last vector has `part`
-  // lanes.
+  // Computes C (kRows, kVectors vectors) from A (kRows, k), element (i, p) at a[i * row_stride + p
+  // * k_stride], and B (k, kVectors vectors), rows ldb apart. With kPart, the last vector has
+  // `part` lanes.
   template <int kRows, int kVectors, bool kPart, class D, typename A, typename B,
             typename T = hn::TFromD<D>>
   static HWY_INLINE void block(D d, Start start, std::int64_t part, std::int64_t k,
@@ -168,15 +169,15 @@ struct PlainSums {
 // L2. Not measured.
 inline constexpr std::int64_t kDepth = 256, kLeftBytes = 1 << 18;
 
-// C (m, kVectors vectors), from at most kDepth rows of B, ldb apart.
+// Computes C (m, kVectors vectors) from at most kDepth rows of B, ldb apart.
 template <class Sums, int kVectors, bool kPart, class D, typename A, typename B,
           typename T = hn::TFromD<D>>
 HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std::int64_t k,
                         Left<A> a, const B* b, std::int64_t ldb, T* c, std::int64_t ldc,
                         const T* bias) {
   constexpr int kLargest = kVectors == 3 ? kBlock3 : kVectors == 2 ? kBlock2 : kBlock1;
-  // Rows far apart share few of L1's sets: they are packed first when enough rows of A make up for
-  // it. Neither bound carries a measurement.
+  // Rows far apart use few of L1's sets, so they are packed first if there are enough rows of A to
+  // make up for it. Neither bound was measured.
   constexpr std::int64_t kFar = 1024 / sizeof(B), kManyRows = 32;
   const std::int64_t columns =
       (kVectors - (kPart ? 1 : 0)) * static_cast<std::int64_t>(Lanes(d)) + part;
@@ -218,11 +219,11 @@ HWY_NOINLINE void panel(D d, Start start, std::int64_t part, std::int64_t m, std
   }
 }
 
-// Up to so many rows go best one by one, each by as many vectors at once as there are: by three, a
-// row would wait for its own sums. Where that stops paying carries no measurement.
+// Up to this many rows are computed one by one, each with as many vectors at once as there are.
+// With three vectors at a time, a row would wait for its own sums. The bound was not measured.
 inline constexpr std::int64_t kFewRows = 3;
 
-// The first columns of a single row of C; returns how many.
+// Computes the first columns of a single row of C; returns how many.
 template <class Sums, typename T, typename A, typename B>
 std::int64_t multiply_row(Start start, std::int64_t n, std::int64_t k, const Left<A>& a,
                           const Right<B>& b, T* c, const T* bias) {
@@ -252,7 +253,7 @@ std::int64_t multiply_row(Start start, std::int64_t n, std::int64_t k, const Lef
   return j;
 }
 
-// Columns j to n - 1 of C, for at most kDepth rows of B and kLeftBytes of A.
+// Computes columns j to n - 1 of C, for at most kDepth rows of B and kLeftBytes of A.
 template <class Sums, typename T, typename A, typename B>
 void multiply_panels(Start start, std::int64_t m, std::int64_t j, std::int64_t n, std::int64_t k,
                      const Left<A>& a, const Right<B>& b, T* c, std::int64_t ldc, const T* bias) {
@@ -295,7 +296,7 @@ void multiply_panels(Start start, std::int64_t m, std::int64_t j, std::int64_t n
   }
 }
 
-// C (m, n) = start + A (m, k) * B (k, n), rows of C ldc values apart, in arithmetic of T.
+// Computes C (m, n) = start + A (m, k) * B (k, n) in T, with rows of C ldc values apart.
 template <typename T, typename A = T, typename B = T, class Sums = PlainSums>
 void multiply(Start start, std::int64_t m, std::int64_t n, std::int64_t k, Left<A> a, Right<B> b,
               T* c, std::int64_t ldc, const T* bias = nullptr) {

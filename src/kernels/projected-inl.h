@@ -1,5 +1,5 @@
-// The projected route of a tile: x to queries, queries and keys to logits, P and values to a
-// context, context to y. It reads keys and values through KeysValues, wherever they come from.
+// The projected route of a tile: queries from x, logits from queries and keys, a context from P and
+// values, y from the context. It reads keys and values through KeysValues, whatever their source.
 // Included once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_PROJECTED_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_PROJECTED_INL_H_
@@ -29,7 +29,7 @@ class ProjectedHeads {
         q_transposed_(carver.take(dims.num_heads * dims.key_dim * tile_tokens(dims))),
         context_(carver.take(tile_tokens(dims) * dims.num_heads * dims.value_dim)) {}
 
-  // q = x·Wq + bq, both ways round.
+  // Computes q = x·Wq + bq, in both layouts.
   void load(const Prepared<T>& prepared, const AttentionWeights<const T>& w, const Tile<T>& tile,
             const T* x) {
     const std::int64_t U = prepared.dims.units,
@@ -39,7 +39,7 @@ class ProjectedHeads {
     tile.transpose_tokens(q_, HD, q_transposed_);
   }
 
-  // Logits of heads h..h + heads - 1 into p, (heads · S, stride): L_h = K_h·q_hᵀ / √D.
+  // Computes logits of heads h..h + heads - 1 into p, (heads · S, stride): L_h = K_h·q_hᵀ / √D.
   void logits(const Prepared<T>& prepared, const Tile<T>& tile, std::int64_t h,
               std::int64_t heads) const {
     const KeysValues<T> memory = prepared.keys_values();
@@ -50,7 +50,7 @@ class ProjectedHeads {
     }
   }
 
-  // context (rows, H, Dv) = P_h·V_h for heads h..h + heads - 1.
+  // Computes context (rows, H, Dv) = P_h·V_h for heads h..h + heads - 1.
   void read(const Prepared<T>& prepared, const Tile<T>& tile, std::int64_t h, std::int64_t heads,
             const T* weights, T*) {
     const KeysValues<T> memory = prepared.keys_values();
@@ -65,7 +65,7 @@ class ProjectedHeads {
     }
   }
 
-  // y (rows, U) += context·Wo
+  // Adds context·Wo to y (rows, U).
   void finish(const Prepared<T>& prepared, const AttentionWeights<const T>& w, const Tile<T>& tile,
               T* y) const {
     const std::int64_t U = prepared.dims.units;
@@ -73,7 +73,7 @@ class ProjectedHeads {
     multiply<T>(Start::kAdd, tile.rows, U, HDv, {context_, HDv, 1}, {w.output_kernel, U}, y, U);
   }
 
-  // For the backward pass, which may change the queries once the logits are made.
+  // For the backward pass, which may change the queries after the logits have been computed.
   T* queries() { return q_; }        // (rows, H, D)
   T* context() { return context_; }  // (rows, H, Dv)
   const T* context() const { return context_; }
@@ -187,7 +187,7 @@ class ProjectedBackward {
   }
 
  private:
-  // Tokens that keep no slot as zeros, in a buffer (rows, n) that is only summed from here on.
+  // Sets tokens that keep no slot to zero, in a buffer (rows, n) that is only summed from here on.
   static void zero_inactive(const Tile<T>& tile, std::int64_t n, T* a) {
     for (std::int64_t i = 0; !tile.mask.all_active() && i < tile.rows; ++i) {
       if (!tile.mask.active(i)) std::fill_n(a + i * n, n, T(0));

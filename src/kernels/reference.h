@@ -1,7 +1,7 @@
-// The definitions of docs/math.md as written, without folding, tiling or other optimisations. Every
-// kernel is tested against them. Scalar may be std::complex<double>: then a step of i * 1e-200 in
-// one input gives the derivative by it in the imaginary part of the result, to the last digits,
-// since no difference is taken (Squire and Trapp 1998).
+// The definitions of docs/math.md as written, without folding, tiling or other optimisations,
+// against which every kernel is tested. Scalar may be std::complex<double>. Then a step of i *
+// 1e-200 in one input puts the derivative by that input into the imaginary part of the result,
+// accurate to the last digits, since no difference is taken (Squire and Trapp 1998).
 #pragma once
 
 #include <cmath>
@@ -16,8 +16,8 @@ namespace memattn::kernels::reference {
 inline double real_part(double value) { return value; }
 inline double real_part(const std::complex<double>& value) { return value.real(); }
 
-// p (slots) from logits to the softmax over the slots that keeps(s) keeps; the others become 0.
-// Returns whether there is one.
+// Turns p (slots) from logits into the softmax over the slots that keeps(s) keeps; the others
+// become 0. Returns whether it keeps any.
 template <typename Scalar, typename Keeps>
 bool softmax(std::int64_t slots, const Keeps& keeps, Scalar* p) {
   bool any = false;
@@ -36,7 +36,8 @@ bool softmax(std::int64_t slots, const Keeps& keeps, Scalar* p) {
   return any;
 }
 
-// out (rows, width) = x (rows, features) · kernel (features, width) + bias (width), or null for 0.
+// Computes out (rows, width) = x (rows, features) · kernel (features, width) + bias (width) or
+// null.
 template <typename Scalar>
 void dense(std::int64_t rows, std::int64_t features, std::int64_t width, const Scalar* x,
            const Scalar* kernel, const Scalar* bias, Scalar* out) {
@@ -50,8 +51,8 @@ void dense(std::int64_t rows, std::int64_t features, std::int64_t width, const S
   }
 }
 
-// What the tokens of an attention read, whatever it comes from: the slots of a memory, or the steps
-// of another input.
+// The source that tokens of an attention read: the slots of a memory, or the steps of another
+// input.
 template <typename Scalar>
 class Attention {
  public:
@@ -63,8 +64,8 @@ class Attention {
         buffer_(static_cast<std::size_t>(
             slots * shape.num_heads * (shape.key_dim + shape.value_dim) + shape.key_dim + slots)) {}
 
-  // k_h = source Wk_h + bk_h (S, H, D) and v_h = source Wv_h + bv_h (S, H, Dv), from source (S,
-  // Us).
+  // Computes k_h = source Wk_h + bk_h (S, H, D) and v_h = source Wv_h + bv_h (S, H, Dv) from source
+  // (S, Us).
   void project(const Scalar* source) {
     const std::int64_t H = shape_.num_heads;
     dense(slots_, shape_.source_units, H * shape_.key_dim, source, weights_.key_kernel,
@@ -73,8 +74,8 @@ class Attention {
           weights_.value_bias, values());
   }
 
-  // Adds what the token x (Uq), step t of sequence b of the call, reads to y (Uq). `scores` is null
-  // or (B, H, T, S), where the token's scores are written, before dropout.
+  // Adds the values that token x (Uq), step t of sequence b of the call, reads to y (Uq). `scores`
+  // is null or (B, H, T, S), to which it writes the token's scores before dropout.
   void read(const Call& call, std::int64_t b, std::int64_t t, const Scalar* x, Scalar* y,
             Scalar* scores) {
     const std::int64_t Uq = shape_.query_units, S = slots_, H = shape_.num_heads;
@@ -135,8 +136,8 @@ class Attention {
   std::vector<Scalar> buffer_;  // keys, values, and of one token q and p
 };
 
-// The memory layer, Z = X + Σ_h (P_h · v_h) · Wo_h + bo: y (B, T, U) and scores (B, H, T, S),
-// before dropout, from x (B, T, U).
+// The memory layer, Z = X + Σ_h (P_h · v_h) · Wo_h + bo: computes y (B, T, U) and scores (B, H, T,
+// S), before dropout, from x (B, T, U).
 template <typename Scalar>
 void forward(const Dims& dims, const WeightPointers<const Scalar>& w, const Call& call,
              const Scalar* x, Scalar* y, Scalar* scores) {
@@ -155,12 +156,11 @@ void forward(const Dims& dims, const WeightPointers<const Scalar>& w, const Call
   }
 }
 
-// An attention between two inputs, Z = Σ_h (P_h · v_h) · Wo_h + bo, whose queries come from
-// S1 = X1 · W1 + b1, keys and values from S2 = X2 · W2 + b2: y (B, T1, U) and scores
-// (B, H, T1, T2), before dropout, from x1 (B, T1, F1) and x2 (B, T2, F2). In self-attention both
-// are the same array. The slots of `call` are the T2 steps of x2, its steps the T1 of x1; there is
-// no residual, whatever it says. `scores` may be null. What a masked step holds, even NaN, is not
-// read.
+// An attention between two inputs, Z = Σ_h (P_h · v_h) · Wo_h + bo, with queries from S1 = X1 · W1
+// + b1, and keys and values from S2 = X2 · W2 + b2. Computes y (B, T1, U) and scores (B, H, T1,
+// T2), before dropout, from x1 (B, T1, F1) and x2 (B, T2, F2). In self-attention both are the same
+// array. The slots of `call` are the T2 steps of x2, its steps the T1 steps of x1; its residual is
+// ignored. `scores` may be null. The values of a masked step, even NaN, are not read.
 template <typename Scalar>
 void sequence_forward(const SequenceDims& dims, const SequenceWeights<const Scalar>& w,
                       const Call& call, std::int64_t steps2, const Scalar* x1, const Scalar* x2,

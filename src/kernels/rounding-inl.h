@@ -1,4 +1,4 @@
-// How floats become pairs of bfloat16 numbers. Included once for each instruction set by simd.cc.
+// Rounds floats to pairs of bfloat16 numbers. Included once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_ROUNDING_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_ROUNDING_INL_H_
 #undef MEMATTN_KERNELS_ROUNDING_INL_H_
@@ -20,10 +20,10 @@ HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// By integer operations. DotRounding has the same functions, and gives the same bits.
+// Uses integer operations. DotRounding has the same functions and gives the same bits.
 struct EmulatedRounding {
-  // out (pairs_of(k), n), rows ldo apart, = pairs of the rows of b (k, n): a right operand, or the
-  // transpose of a left one.
+  // Rounds the rows of b (k, n) to pairs in out (pairs_of(k), n), rows ldo apart: a right operand,
+  // or the transpose of a left one.
   static void columns(std::int64_t k, std::int64_t n, const float* b, std::int64_t ldb, Pair* out,
                       std::int64_t ldo) {
     const hn::ScalableTag<float> d;
@@ -46,7 +46,8 @@ struct EmulatedRounding {
     }
   }
 
-  // out (m, pairs_of(k)), rows ldo apart, = pairs of the columns of a (m, k): a left operand.
+  // Rounds the columns of a (m, k) to pairs in out (m, pairs_of(k)), rows ldo apart: a left
+  // operand.
   static void rows(std::int64_t m, std::int64_t k, const float* a, std::int64_t lda, Pair* out,
                    std::int64_t ldo) {
     for (std::int64_t i = 0; i < m; ++i) {
@@ -71,14 +72,15 @@ struct EmulatedRounding {
   }
 
  private:
-  // Each float as bfloat16 in the upper 16 bits; the lower ones are undefined. bfloat16.h says how.
+  // Returns each float as bfloat16 in the upper 16 bits; the lower bits are undefined. See
+  // bfloat16.h.
   template <class D>
   static HWY_INLINE hn::VFromD<hn::RebindToUnsigned<D>> round_vector(D d, hn::VFromD<D> value) {
     const hn::RebindToUnsigned<D> bits;
     const auto raw = hn::BitCast(bits, value);
     const auto tie = hn::And(hn::ShiftRight<16>(raw), hn::Set(bits, 1u));
     const auto rounded = hn::Add(hn::Add(raw, hn::Set(bits, 0x7fffu)), tie);
-    const auto normal = hn::Ge(hn::Abs(value), hn::Set(d, 0x1p-126f));  // not NaN either
+    const auto normal = hn::Ge(hn::Abs(value), hn::Set(d, 0x1p-126f));  // also false for NaN
     const auto other =
         hn::IfThenElse(hn::IsNaN(value), hn::Or(value, hn::BitCast(d, hn::Set(bits, 0x00400000u))),
                        hn::And(value, hn::BitCast(d, hn::Set(bits, 0x80000000u))));
@@ -87,11 +89,11 @@ struct EmulatedRounding {
 };
 
 #if HWY_TARGET == HWY_AVX3
-// For functions that use AVX512-BF16, for which Highway 1.0 has no target.
+// Marks functions that use AVX512-BF16, for which Highway 1.0 has no target.
 #define MEMATTN_AVX512_BF16 __attribute__((target("avx512bf16")))
 
-// By VCVTNE2PS2BF16. Whole vectors go without masks: what is stored through one, a load has to wait
-// for.
+// Uses VCVTNE2PS2BF16. Whole vectors are stored without a mask, since a load must wait for a masked
+// store.
 struct DotRounding {
   static HWY_NOINLINE MEMATTN_AVX512_BF16 void columns(std::int64_t k, std::int64_t n,
                                                        const float* b, std::int64_t ldb, Pair* out,
@@ -122,7 +124,7 @@ struct DotRounding {
 
   static HWY_NOINLINE MEMATTN_AVX512_BF16 void rows(std::int64_t m, std::int64_t k, const float* a,
                                                     std::int64_t lda, Pair* out, std::int64_t ldo) {
-    if (lda == k && 2 * ldo == k) {  // without gaps, they are one
+    if (lda == k && 2 * ldo == k) {  // without gaps, the rows are a single one
       k *= m;
       m = 1;
     }
@@ -143,7 +145,7 @@ struct DotRounding {
   }
 
  private:
-  // The first so many of 16 lanes.
+  // Returns a mask of the first `lanes` of 16 lanes.
   static __mmask16 mask_of(std::int64_t lanes) {
     return static_cast<__mmask16>((1u << std::clamp<std::int64_t>(lanes, 0, 16)) - 1);
   }

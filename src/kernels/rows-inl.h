@@ -14,7 +14,7 @@ HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Every row of out (rows, n) becomes `line`, or 0 when that is null.
+// Sets every row of out (rows, n) to `line`, or to 0 if that is null.
 template <typename T>
 void fill_rows(std::int64_t rows, std::int64_t n, const T* line, T* out) {
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -22,7 +22,7 @@ void fill_rows(std::int64_t rows, std::int64_t n, const T* line, T* out) {
   }
 }
 
-// The sum of `size` values, lane by lane and then across.
+// Returns the sum of `size` values, first lane by lane and then across lanes.
 template <typename T>
 T sum(std::int64_t size, const T* values) {
   const hn::ScalableTag<T> d;
@@ -35,7 +35,7 @@ T sum(std::int64_t size, const T* values) {
   return result;
 }
 
-// The sum of the squares of `size` values, likewise.
+// Returns the sum of the squares of `size` values, in the same order.
 template <typename T>
 T sum_of_squares(std::int64_t size, const T* values) {
   const hn::ScalableTag<T> d;
@@ -51,7 +51,7 @@ T sum_of_squares(std::int64_t size, const T* values) {
   return result;
 }
 
-// sums (n) += the rows of a (rows, n).
+// Adds the rows of a (rows, n) to sums (n).
 template <typename T>
 void add_rows(std::int64_t rows, std::int64_t n, const T* a, T* HWY_RESTRICT sums) noexcept {
   for (std::int64_t i = 0; i < rows; ++i) {

@@ -1,7 +1,7 @@
-// The factors of the logits. The kernels make logits to base 2, log2(e) times as large as those of
-// docs/math.md: a power of 2 takes fewer operations than one of e, and the factor is part of
-// weights that are folded anyway. Whatever carries it (Prepared: keys_transposed, keys_packed, a,
-// c) says so; gradients are natural, so the backward pass takes the factor out again.
+// The factors of the logits. The kernels compute logits to base 2, log2(e) times as large as those
+// of docs/math.md: a power of 2 takes fewer operations than a power of e, and the factor is part of
+// weights that are folded anyway. Members of Prepared that include it say so: keys_transposed,
+// keys_packed, a, c. Gradients are natural, so the backward pass removes the factor again.
 #pragma once
 
 #include <cmath>
@@ -22,7 +22,7 @@ T scale_to_base_2(std::int64_t key_dim) noexcept {
   return static_cast<T>(std::numbers::log2e / std::sqrt(static_cast<double>(key_dim)));
 }
 
-// What takes log2(e) out again.
+// Removes log2(e) again.
 template <typename T>
 inline constexpr T kFromBase2 = std::numbers::ln2_v<T>;
 

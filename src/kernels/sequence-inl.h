@@ -1,5 +1,5 @@
-// Attention between two inputs: what is made of source 2, and the tiles of queries that read it.
-// Included once for each instruction set by simd.cc.
+// Attention between two inputs: the operands from source 2, and the tiles of queries that read
+// them. Included once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_SEQUENCE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_SEQUENCE_INL_H_
 #undef MEMATTN_KERNELS_SEQUENCE_INL_H_
@@ -20,7 +20,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 
-// out (rows, n) = bias + a (rows, k)·kernel (k, n); the bias may be null.
+// Computes out (rows, n) = bias + a (rows, k)·kernel (k, n); the bias may be null.
 template <typename T>
 void affine(std::int64_t rows, std::int64_t k, std::int64_t n, const T* a, const T* kernel,
             const T* bias, T* out) {
@@ -33,7 +33,7 @@ const T* data_or_null(const AlignedVector<T>& part) {
   return part.empty() ? nullptr : part.data();
 }
 
-// What the tiles read of tokens first..last-1 of source 2.
+// Computes the operands that the tiles read, for tokens first..last-1 of source 2.
 template <typename T>
 void sequence_sources(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
                       const SequenceOperands<T>& operands, std::int64_t first,
@@ -63,7 +63,7 @@ void sequence_sources(const SequencePrepared<T>& prepared, const SequenceWeights
   }
 }
 
-// Queries, logits and what is read for the heads of a tile.
+// The queries, logits and reads for the heads of a tile.
 template <typename T>
 class SequenceHeads {
  public:
@@ -87,7 +87,7 @@ class SequenceHeads {
         take(!prepared.output_bias.empty(), prepared.dims.num_heads / lane_heads_ * tiles.stride);
   }
 
-  // s1 of the tile's tokens, and their queries where the heads lie side by side.
+  // Computes s1 of the tile's tokens, and their queries if the heads lie side by side.
   void load(const SequenceWeights<const T>& w, const SequenceOperands<T>& operands,
             const Tile<T>& tile) {
     load_source1(w, operands, tile);
@@ -118,13 +118,13 @@ class SequenceHeads {
     }
   }
 
-  // Logits to base 2 of heads h..h + heads - 1 of the tile into p, (heads · T2, stride).
+  // Computes logits to base 2 of heads h..h + heads - 1 of the tile into p, (heads · T2, stride).
   void logits(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t heads) const {
     for (std::int64_t i = 0; i < heads; ++i) {
       head_logits(call, tile, h + i, i, tile.p + i * operands_->steps2 * tile.stride);
     }
   }
-  // Those of head h into p (T2, stride); its queries are the i-th that are kept.
+  // Computes the logits of head h into p (T2, stride); keeps its queries at index i.
   void head_logits(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t i,
                    T* p) const {
     const std::int64_t I = widths_.key, G1 = widths_.source1, stride = tile.stride;
@@ -147,7 +147,8 @@ class SequenceHeads {
     });
   }
 
-  // y (rows, U) += what heads h..h + heads - 1 read with `weights` (heads · T2, stride).
+  // Adds the values that heads h..h + heads - 1 read with `weights` (heads · T2, stride) to y
+  // (rows, U).
   void read(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t heads,
             const T* weights, T* y) {
     const std::int64_t J = widths_.value, U = prepared_.dims.units;
@@ -160,19 +161,19 @@ class SequenceHeads {
     if (row_sums_ && call.dropout.rate > 0) {
       sum_rows(tile, h, heads, weights);
       if (h + heads < tile.dims.num_heads) return;
-      // After all heads: else the order of the sums would depend on how many go together.
+      // After all heads: otherwise the order of the sums would depend on the size of a group.
       const std::int64_t H = prepared_.dims.num_heads;
       multiply<T>(Start::kAdd, tokens, U, H, row_sums(tile, 0), {prepared_.output_bias.data(), U},
                   y, U);
     }
   }
 
-  // context() = what they read of the value operands, or y += it where nothing follows.
+  // Computes context() from the value operands, or adds to y if no output projection follows.
   void read_values(const Call& call, const Tile<T>& tile, std::int64_t h, std::int64_t heads,
                    const T* weights, T* y) {
     const std::int64_t T2 = operands_->steps2, J = widths_.value, U = prepared_.dims.units;
     const std::int64_t stride = tile.stride;
-    // Narrow values leave the lanes empty: then tokens lie in them.
+    // Narrow values would leave lanes empty, so tokens lie in the lanes.
     const bool narrow = narrow_ && (finite() || !tile.mask.any());
     for (std::int64_t i = 0; i < heads; ++i) {
       for_each_sequence(call, tile, [&](std::int64_t b, std::int64_t row, std::int64_t count) {
@@ -193,7 +194,7 @@ class SequenceHeads {
     }
   }
 
-  // Makes the row_sums() of heads h..h + heads - 1 of the tile: of weights (heads · T2, stride).
+  // Computes row_sums() of heads h..h + heads - 1 of the tile from weights (heads · T2, stride).
   void sum_rows(const Tile<T>& tile, std::int64_t h, std::int64_t heads, const T* weights) const {
     const std::int64_t T2 = operands_->steps2, stride = tile.stride;
     for (std::int64_t i = 0; i < heads; ++i) {
@@ -205,25 +206,25 @@ class SequenceHeads {
       }
     }
   }
-  // Sums over T2 from head h on: element (token, head).
+  // Returns the sums over T2 from head h on: element (token, head).
   Left<T> row_sums(const Tile<T>& tile, std::int64_t h) const {
     if (lane_heads_ == 1) return {row_sums_ + h * tile.stride, 1, tile.stride};
     return {row_sums_, lane_heads_, 1};
   }
 
-  // Whether 0 times whatever is read is 0.
+  // Returns whether 0 times any value that is read is 0.
   bool finite() const { return operands_->finite && prepared_.finite; }
   const T* source1() const { return source1_; }  // (rows, G1)
   const T* source1_transposed() const { return s1_transposed_; }
   bool narrow() const { return narrow_ != nullptr; }
-  // (heads, I, stride) of the heads whose logits were made last, to base 2; null: s1 itself. Heads
-  // side by side have them as (tokens, heads, I) as well.
+  // The queries (heads, I, stride) of the heads whose logits were computed last, to base 2; null
+  // for s1 itself. For heads side by side they are also available as (tokens, heads, I).
   const T* queries() const { return queries_; }
   const T* query_rows() const { return query_rows_; }
   T* context() { return context_; }  // (tokens, heads, J), or null: read into y
   const T* context() const { return context_; }
 
-  // s2 of sequence b (T2, G2), and a head's key and value operands of it, rows `stride` apart.
+  // s2 of sequence b (T2, G2), and its key and value operands of a head, rows `stride` apart.
   struct Rows {
     const T* data;
     std::int64_t stride;
@@ -243,8 +244,8 @@ class SequenceHeads {
     return {operands_->values + b * operands_->steps2 * HJ + h * J, HJ};
   }
 
-  // body(sequence, row, count) for the sequences of a tile, whose tokens are rows row..row + count
-  // - 1 of it.
+  // Calls body(sequence, row, count) for each sequence of a tile; its tokens are rows row..row +
+  // count - 1.
   template <typename Body>
   static void for_each_sequence(const Call& call, const Tile<T>& tile, Body body) {
     for (std::int64_t row = 0; row < tile.rows;) {
@@ -255,7 +256,8 @@ class SequenceHeads {
     }
   }
 
-  // How many lanes those of `count` tokens from `row` on are: behind the last come empty ones.
+  // Returns how many lanes `count` tokens from `row` on take, including empty lanes after the last
+  // one.
   static std::int64_t lanes_from(const Tile<T>& tile, std::int64_t row, std::int64_t count) {
     return row + count == tile.rows ? tile.width - row : count;
   }
@@ -266,16 +268,16 @@ class SequenceHeads {
   std::int64_t lane_heads_;
   const SequenceOperands<T>* operands_ = nullptr;
   const T* source1_ = nullptr;  // (tokens, G1)
-  T* s1_;                       // (tokens, U), where the tile makes it itself
-  T* s1_transposed_;            // (G1, stride), of heads one after another
-  T* query_rows_;               // (tokens, H, I), of heads side by side
+  T* s1_;                       // (tokens, U), if the tile computes it itself
+  T* s1_transposed_;            // (G1, stride), if heads go one after another
+  T* query_rows_;               // (tokens, H, I), if heads lie side by side
   T* queries_;                  // (group, I, stride), or null: s1 itself
   T* context_;                  // (tokens, heads, J), or null: read into y
-  T* narrow_;                   // (J, stride): context of a head where J leaves most lanes empty
-  T* row_sums_;                 // (H, stride), or of heads side by side (stride)
+  T* narrow_;                   // (J, stride): context of a head if J leaves most lanes empty
+  T* row_sums_;                 // (H, stride), or (stride) if heads lie side by side
 };
 
-// Scores of a tile whose heads lie side by side to where the caller wants them.
+// Copies scores of a tile whose heads lie side by side to the caller's array.
 template <typename T>
 void write_lane_scores(const Call& call, const SequenceForwardArrays<T>& arrays,
                        const Tile<T>& tile) {
@@ -297,11 +299,11 @@ void write_lane_scores(const Call& call, const SequenceForwardArrays<T>& arrays,
   }
 }
 
-// What an output starts with: bo, and for a token that reads, whose scores have the sum 1, e as
-// well. Null: 0.
+// The initial value of an output: bo, plus e for a token that reads, since its scores sum to 1.
+// Null stands for 0.
 template <typename T>
 struct OutputStart {
-  // `line` has place for (U).
+  // `line` has room for (U).
   OutputStart(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
               const Call& call, std::int64_t steps2, T* line)
       : units(prepared.dims.units), idle(w.output_bias), reading(w.output_bias) {
@@ -311,7 +313,7 @@ struct OutputStart {
     reading = line;
   }
 
-  // y (rows, U) = it, or += it.
+  // Sets y (rows, U) to it, or adds it.
   void apply(const Call& call, const Tile<T>& tile, bool add, T* y) const {
     const bool all = tile.mask.all_active() || call.uniform_when_masked || reading == idle;
     const std::int64_t tokens = tile.rows / call.lane_heads;
@@ -334,7 +336,8 @@ struct OutputStart {
   const T* reading;
 };
 
-// The sizes of a tile's parts: its slots are the steps of source 2. Heads side by side are one.
+// Returns the sizes of a tile's parts: its slots are the steps of source 2, and heads that lie side
+// by side count as one.
 inline Dims tile_dims(const SequenceDims& dims, const SequenceTiles& tiles, std::int64_t steps2) {
   return {dims.units, steps2, dims.num_heads / tiles.lane_heads, dims.key_dim, dims.value_dim};
 }
@@ -362,7 +365,8 @@ std::int64_t sequence_forward_workspace(const SequencePrepared<T>& prepared,
   return SequenceForwardTile<T>(prepared, tiles, steps2, nullptr).carver.taken();
 }
 
-// Tiles first..last-1 of a call, whose steps are T1, in the buffers of a tile and its heads.
+// Computes tiles first..last-1 of a call, whose steps are T1, in the buffers of a tile and its
+// heads.
 template <typename T, class Heads>
 void sequence_forward_tiles(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
                             const Call& token_call, const SequenceOperands<T>& operands,

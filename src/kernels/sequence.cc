@@ -63,12 +63,11 @@ std::int64_t SequencePrepared<T>::bytes() const noexcept {
   return static_cast<std::int64_t>(total * sizeof(T) + rounded * sizeof(Pair));
 }
 
-// A head's scores of a tile stay within kTileScores values where 16 queries do, and those of all
-// heads of a group as well (not measured). Heads lie side by side while a head alone would leave a
-// part of its vectors empty; their queries stay within kTileQueries values, the nearest cache,
-// where that is 32 tokens. On an AVX-512 Xeon, B, T1 -> T2, U, H: (1, 1 -> 96, 64, 4) 13.2 µs
-// to 3.6, (32, 1 -> 24, 32, 4) 45 to 16, (32, 24 -> 24, 32, 4) 187 to 182, in tiles of 96 tokens
-// 190.
+// A head's scores of a tile stay within kTileScores values if 16 queries do, and so do those of a
+// group of heads (not measured). Heads lie side by side if a head alone would leave a part of its
+// vectors empty; their queries stay within kTileQueries values, the nearest cache, if 32 tokens do.
+// On an AVX-512 Xeon, B, T1 -> T2, U, H: (1, 1 -> 96, 64, 4) 13.2 µs to 3.6, (32, 1 -> 24, 32, 4)
+// 45 to 16, (32, 24 -> 24, 32, 4) 187 to 182, in tiles of 96 tokens 190.
 SequenceTiles::SequenceTiles(const SequenceDims& dims, const Way& way, std::int64_t batch,
                              std::int64_t steps1, std::int64_t steps2)
     : steps_(steps1), tokens_(batch * steps1) {
@@ -90,7 +89,7 @@ SequenceTiles::SequenceTiles(const SequenceDims& dims, const Way& way, std::int6
   if (steps1 == 0) {
     size_ = parts_ = 0;
   } else if (steps1 <= largest / 2 || lane_heads > 1) {
-    // Whole sequences, as many as leave the fewest lanes empty.
+    // Whole sequences, in a number that leaves the fewest lanes empty.
     std::int64_t best = 1;
     const auto lanes_of = [&](std::int64_t n) { return round_up(n * steps1 * lane_heads); };
     const std::int64_t most = lane_heads > 1 ? std::min(batch, largest / steps1) : largest / steps1;

@@ -1,4 +1,4 @@
-// The backward pass of an attention between two inputs, sequence by sequence: each formula of
+// The backward pass of an attention between two inputs, sequence by sequence. Each formula of
 // docs/siblings-math.md stands above its product. Included once for each instruction set by
 // simd.cc.
 #if defined(MEMATTN_KERNELS_SEQUENCE_BACKWARD_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -50,7 +50,7 @@ void sequence_prepare_backward(const SequencePrepared<T>& prepared,
   if (weights.key_bias) from_base_2(H * widths.source2, weights.key_bias);
 }
 
-// out (rows, n) = a, with the rows that `keeps(row)` does not keep as zeros.
+// Copies a to out (rows, n), with zeros in the rows that `keeps(row)` does not keep.
 template <typename T, typename Keeps>
 void copy_rows_if(std::int64_t rows, std::int64_t n, const T* a, Keeps keeps, T* out) {
   for (std::int64_t i = 0; i < rows; ++i) {
@@ -62,7 +62,7 @@ void copy_rows_if(std::int64_t rows, std::int64_t n, const T* a, Keeps keeps, T*
   }
 }
 
-// The backward pass of some whole sequences, all tiles of which run one after another.
+// The backward pass of some whole sequences, whose tiles run one after another.
 template <typename T>
 class SequenceBackward {
  public:
@@ -106,7 +106,7 @@ class SequenceBackward {
 
   std::int64_t workspace() const { return carver_.taken(); }
 
-  // Tiles first..last-1, which are all of the sequences of a group.
+  // Runs tiles first..last-1, which are all tiles of the sequences of a group.
   void run(const SequenceWeights<const T>& w, const SequenceBackwardWeights<T>& weights,
            const Call& call, const SequenceOperands<T>& inputs,
            const SequenceBackwardArrays<T>& arrays, const SequenceSums<T>& sums,
@@ -143,7 +143,7 @@ class SequenceBackward {
   using Heads = SequenceHeads<T>;
   using Rows = typename Heads::Rows;
 
-  // Token `token` of the call is token `first` of the group.
+  // Runs one tile. Token `token` of the call is token `first` of the group.
   void run_tile(const SequenceWeights<const T>& w, const SequenceBackwardWeights<T>& weights,
                 const SequenceBackwardArrays<T>& arrays, const SequenceSums<T>& sums,
                 std::int64_t first, std::int64_t tokens, std::int64_t token) {
@@ -155,7 +155,7 @@ class SequenceBackward {
     const T* g = arrays.d_y + token * U;
     // Z = … + bo  =>  dbo = Σ G
     if (sums.output_bias0) add_rows(tokens, U, g, sums.output_bias0);
-    // What a token holds that reads nothing must not reach a sum, even as 0 times NaN.
+    // The values of a token that reads nothing must not reach a sum, not even as 0 times NaN.
     const auto reads = [&](std::int64_t i) { return active(i) || call_.uniform_when_masked; };
     copy_rows_if(tokens, U, g, reads, g_);
     copy_rows_if(tokens, G1, forward_.source1(), [&](std::int64_t i) { return active(i); }, s1_);
@@ -178,10 +178,10 @@ class SequenceBackward {
     finish_tile(weights, arrays, sums, token);
   }
 
-  // Whether token i of the tile keeps a step.
+  // Returns whether token i of the tile keeps a step.
   bool active(std::int64_t i) const { return tile_.mask.active(i * lane_heads_); }
 
-  // Steps of source 2 that a token reads.
+  // Notes the steps of source 2 that a token reads.
   void note_used() const {
     const std::int64_t T2 = operands_.steps2;
     Heads::for_each_sequence(call_, tile_, [&](std::int64_t b, std::int64_t row, std::int64_t n) {
@@ -193,7 +193,7 @@ class SequenceBackward {
     });
   }
 
-  // From G to dP of heads h..h + heads - 1, and the gradients of what was read.
+  // Computes dP of heads h..h + heads - 1 from G, and the gradients of the values that they read.
   void read_backward(const SequenceBackwardWeights<T>& weights, const SequenceSums<T>& sums,
                      std::int64_t h, std::int64_t heads, const T* p) {
     const std::int64_t T2 = operands_.steps2, J = widths_.value, U = prepared_.dims.units;
@@ -241,8 +241,8 @@ class SequenceBackward {
                     {from + row * d_context_stride, d_context_stride}, d_values,
                     d_values_ ? HJ : widths_.source2);
       });
-      // … and dP_h += G·e_hᵀ, which is the same for a whole row: softmax cancels it but for
-      // dropout.
+      // … and dP_h += G·e_hᵀ, which is the same for a whole row: the softmax cancels it, except
+      // with dropout.
       if (sums.output_bias && call_.dropout.rate > 0) {
         if (lane_heads_ > 1) {
           multiply<T>(Start::kZero, tokens, lane_heads_, U, {g_, U, 1},
@@ -261,7 +261,7 @@ class SequenceBackward {
     }
   }
 
-  // From dL of heads h..h + heads - 1 to the gradients of their query and key operands.
+  // Computes the gradients of the query and key operands from dL of heads h..h + heads - 1.
   void logits_backward(const SequenceBackwardWeights<T>& weights, const SequenceSums<T>& sums,
                        std::int64_t h, std::int64_t heads) {
     const std::int64_t T2 = operands_.steps2, I = widths_.key, G1 = widths_.source1;
@@ -312,13 +312,13 @@ class SequenceBackward {
                 {weights.query + h * I * G1, G1}, d_s1_, G1);
   }
 
-  // From ds1 of a tile to the gradients of source 1 and its Dense.
+  // Computes the gradients of source 1 and its Dense from ds1 of a tile.
   void finish_tile(const SequenceBackwardWeights<T>& weights,
                    const SequenceBackwardArrays<T>& arrays, const SequenceSums<T>& sums,
                    std::int64_t token) {
     const SequenceDims& dims = prepared_.dims;
     const std::int64_t rows = tile_.rows / lane_heads_, F1 = dims.source1_units, U = dims.units;
-    // Keys to base 2 gave it.
+    // Keys to base 2 gave ds1 the factor log2(e).
     for (std::int64_t i = 0; !queries_ && i < rows * widths_.source1; ++i) {
       d_s1_[i] *= kFromBase2<T>;
     }
@@ -339,8 +339,8 @@ class SequenceBackward {
     }
   }
 
-  // From the gradients of the operands of the group's sequences to those of source 2 and of the
-  // weights that made them.
+  // Computes the gradients of source 2, and of the weights behind its operands, from the gradients
+  // of the operands of the group's sequences.
   void finish_sources(const SequenceBackwardWeights<T>& weights,
                       const SequenceBackwardArrays<T>& arrays, const SequenceSums<T>& sums) {
     const SequenceDims& dims = prepared_.dims;
@@ -348,7 +348,7 @@ class SequenceBackward {
     const std::int64_t G2 = widths_.source2, T2 = operands_.steps2;
     const auto used = [&](std::int64_t i) { return used_[i] != 0; };
     copy_rows_if(rows2_, G2, forward_.source2(0).data, used, s2_);
-    // k_h = s2·K_h  =>  dK_h = Σ s2ᵀ·dk;  ds2 += dk·K_hᵀ; likewise the numbers of keys, and values
+    // k_h = s2·K_h  =>  dK_h = Σ s2ᵀ·dk;  ds2 += dk·K_hᵀ; the same for key biases and values
     const auto finish = [&](std::int64_t width, const T* d_operand, const T* transposed,
                             T* d_kernel) {
       if (!d_operand) return;
@@ -388,12 +388,12 @@ class SequenceBackward {
   std::int64_t lane_heads_;
   Tile<T> tile_;
   SequenceHeads<T> forward_;
-  std::int64_t tokens2_;          // of the largest group
-  SequenceOperands<T> operands_;  // of the group, counted from its first sequence
-  Call call_;                     // likewise
-  std::int64_t sequence_ = 0;     // the group's first
-  std::int64_t rows2_ = 0;        // its tokens of source 2
-  T* x1_;                         // (rows, F1), without what reads nothing
+  std::int64_t tokens2_;          // tokens of source 2 in the largest group
+  SequenceOperands<T> operands_;  // the operands of the group, counted from its first sequence
+  Call call_;                     // the call for the group, likewise
+  std::int64_t sequence_ = 0;     // the group's first sequence
+  std::int64_t rows2_ = 0;        // the group's tokens of source 2
+  T* x1_;                         // (rows, F1), with zeros for tokens that read nothing
   T* s1_;                         // (rows, G1), likewise
   T* g_;                          // (rows, U), likewise
   T* g_transposed_;               // (U, stride)
@@ -409,7 +409,7 @@ class SequenceBackward {
   T* d_key_bias_;                 // (tokens2, H)
   T* d_values_;                   // (tokens2, H, J)
   T* d_s2_;                       // (tokens2, G2)
-  T* s2_;                         // (tokens2, G2), without steps that nothing reads
+  T* s2_;                         // (tokens2, G2), with zeros for steps that no token reads
   T* x2_;                         // (tokens2, F2), likewise
 };
 
@@ -419,13 +419,13 @@ std::int64_t sequence_backward_workspace(const SequencePrepared<T>& prepared,
   return SequenceBackward<T>(prepared, tiles, steps2, nullptr).workspace();
 }
 
-// All tiles of some sequences: adds to their sums, writes their gradients of the inputs.
+// For all tiles of some sequences, adds to their sums and writes their gradients of the inputs.
 template <typename T>
 void sequence_backward(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
                        const T* weights, const Call& call, const SequenceOperands<T>& inputs,
                        const SequenceBackwardArrays<T>& arrays, const SequenceTiles& tiles, T* sums,
                        T* workspace) noexcept {
-  // The pointers of the weights are for their maker to write; here they are only read.
+  // Pointers to weights are writable for the code that creates them; here they are only read.
   const SequenceBackwardWeights<T> views(prepared, const_cast<T*>(weights));
   const SequenceSums<T> totals(prepared, sums);
   SequenceBackward<T> backward(prepared, tiles, inputs.steps2, workspace);

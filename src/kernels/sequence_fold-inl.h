@@ -1,4 +1,4 @@
-// The weights of an attention between two inputs in the forms of its way, head by head: each
+// The weights of an attention between two inputs in the forms of its way, head by head. Each
 // formula of docs/siblings-math.md stands above its product. Included once for each instruction set
 // by simd.cc.
 #if defined(MEMATTN_KERNELS_SEQUENCE_FOLD_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -30,9 +30,9 @@ struct HeadKernel {
   const T* bias;
 };
 
-// What head h makes of the rows of a source: its kernel (U, H, width) and bias themselves where the
-// source goes through a Dense, else W·kernel_h and b·kernel_h + bias_h, written to `product`
-// (H, rows, width) and `product_bias` (H, width).
+// Returns the kernel and bias that head h applies to the rows of a source. If the source goes
+// through a Dense, these are its kernel (U, H, width) and bias. Otherwise they are W·kernel_h and
+// b·kernel_h + bias_h, written to `product` (H, rows, width) and `product_bias` (H, width).
 template <typename T>
 HeadKernel<T> effective_head(bool dense, std::int64_t rows, std::int64_t units, std::int64_t heads,
                              std::int64_t width, std::int64_t h, const T* dense_kernel,
@@ -48,7 +48,7 @@ HeadKernel<T> effective_head(bool dense, std::int64_t rows, std::int64_t units, 
   return {out, width, out_bias};
 }
 
-// out (rows, width), rows ldo apart, = factor times a head's kernel.
+// Computes out (rows, width) = factor times a head's kernel, rows ldo apart.
 template <typename T>
 void scale_rows(std::int64_t rows, std::int64_t width, T factor, const T* a, std::int64_t lda,
                 T* out, std::int64_t ldo) {
@@ -57,7 +57,8 @@ void scale_rows(std::int64_t rows, std::int64_t width, T factor, const T* a, std
   }
 }
 
-// The query and key operands' kernels of head h. `workspace` has sequence_fold_workspace() values.
+// Computes the kernels of head h's query and key operands. `workspace` has
+// sequence_fold_workspace() values.
 template <typename T>
 void prepare_logits(const HeadKernel<T>& q, const HeadKernel<T>& k, std::int64_t h,
                     SequencePrepared<T>& prepared, T* workspace) {
@@ -101,7 +102,7 @@ void prepare_logits(const HeadKernel<T>& q, const HeadKernel<T>& k, std::int64_t
             prepared.query_packed.data() + h * I * G1);
 }
 
-// The value operand's kernel of head h, and what follows the reading.
+// Computes the kernel of head h's value operand, and the output kernel after the read.
 template <typename T>
 void prepare_read(const HeadKernel<T>& v, const T* output_kernel, std::int64_t h,
                   SequencePrepared<T>& prepared) {
@@ -131,7 +132,7 @@ std::int64_t sequence_fold_workspace(const SequencePrepared<T>& prepared) noexce
   return prepared.dims.key_dim * std::max(widths.source1, widths.source2);
 }
 
-// Heads first..last-1 of `prepared`, which has its sizes.
+// Prepares heads first..last-1 of `prepared`, whose buffers have their sizes.
 template <typename T>
 void sequence_prepare_heads(const SequenceWeights<const T>& w, std::int64_t first,
                             std::int64_t last, SequencePrepared<T>& prepared,
@@ -145,7 +146,7 @@ void sequence_prepare_heads(const SequenceWeights<const T>& w, std::int64_t firs
     const HeadKernel<T> q =
         effective_head(way.dense1, dims.source1_units, U, H, D, h, w.source1_kernel, w.source1_bias,
                        w.query_kernel, w.query_bias, prepared.q, prepared.cq);
-    // K_h = W2·Wk_h; what biases add to it, the softmax cancels
+    // K_h = W2·Wk_h; the softmax cancels what biases add to it.
     const HeadKernel<T> k =
         effective_head(way.dense2, dims.source2_units, U, H, D, h, w.source2_kernel, w.source2_bias,
                        w.key_kernel, w.key_bias, prepared.k, no_bias);
@@ -158,7 +159,7 @@ void sequence_prepare_heads(const SequenceWeights<const T>& w, std::int64_t firs
   }
 }
 
-// The rest, once all heads are there.
+// Prepares the rest, after all heads.
 template <typename T>
 void sequence_finish_prepare(const SequenceWeights<const T>& w,
                              SequencePrepared<T>& prepared) noexcept {

@@ -1,6 +1,7 @@
-// Attention between two inputs in bfloat16: what sequence-inl.h computes, with queries, keys,
-// scores, values and context rounded, and sums in float. Denses, the key and value operands
-// themselves, softmax and biases are floats. Included once for each instruction set by simd.cc.
+// Attention between two inputs in bfloat16. It computes the same as sequence-inl.h with queries,
+// keys, scores, values and context rounded, and sums in float. Denses, the computation of key and
+// value operands, softmax and biases are in float. Included once for each instruction set by
+// simd.cc.
 #if defined(MEMATTN_KERNELS_SEQUENCE_PAIRS_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_SEQUENCE_PAIRS_INL_H_
 #undef MEMATTN_KERNELS_SEQUENCE_PAIRS_INL_H_
@@ -22,7 +23,7 @@
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 
-// Fills prepared.pairs, which has its sizes.
+// Fills prepared.pairs, whose buffers have their sizes.
 template <class Sums>
 void sequence_prepare_pairs(SequencePrepared<float>& prepared) noexcept {
   const WayWidths widths = prepared.widths();
@@ -42,7 +43,7 @@ void sequence_prepare_pairs(SequencePrepared<float>& prepared) noexcept {
   }
 }
 
-// A head's key or value operand of sequence b in floats, rows `stride` apart.
+// A head's key or value operand of sequence b in float, rows `stride` apart.
 struct OperandRows {
   OperandRows(const SequencePrepared<float>& prepared, const SequenceOperands<float>& operands,
               const float* made, std::int64_t width, std::int64_t b, std::int64_t h) {
@@ -60,7 +61,7 @@ struct OperandRows {
   std::int64_t stride;
 };
 
-// Rounds what sequence_sources has made of sequences first..last-1.
+// Rounds the operands that sequence_sources computed for sequences first..last-1.
 template <class Sums>
 void sequence_round_sources(const SequencePrepared<float>& prepared,
                             const SequenceOperands<float>& operands,
@@ -88,7 +89,7 @@ void sequence_round_sources(const SequencePrepared<float>& prepared,
   }
 }
 
-// As SequenceHeads.
+// Like SequenceHeads.
 template <class Sums>
 class SequencePairHeads {
  public:
@@ -111,7 +112,7 @@ class SequencePairHeads {
     sizes_ = carver.take(stride);
   }
 
-  // Before anything else: the operands of source 2.
+  // Sets the operands of source 2. Call it first.
   void use(const SequencePairOperands& rounded) { rounded_ = &rounded; }
 
   void load(const SequenceWeights<const float>& w, const SequenceOperands<float>& operands,
@@ -138,7 +139,7 @@ class SequencePairHeads {
     round_queries(tile);
   }
 
-  // Logits to base 2 of heads h..h + heads - 1 of the tile into p, (heads · T2, stride).
+  // Computes logits to base 2 of heads h..h + heads - 1 of the tile into p, (heads · T2, stride).
   void logits(const Call& call, const Tile<float>& tile, std::int64_t h, std::int64_t heads) {
     const std::int64_t I = widths_.key, G1 = widths_.source1, stride = tile.stride;
     const std::int64_t T2 = operands_->steps2, width = pairs_of(I);
@@ -168,13 +169,14 @@ class SequencePairHeads {
     }
   }
 
-  // y (rows, U) += what heads h..h + heads - 1 read with `weights` (heads · T2, stride).
+  // Adds the values that heads h..h + heads - 1 read with `weights` (heads · T2, stride) to y
+  // (rows, U).
   void read(const Call& call, const Tile<float>& tile, std::int64_t h, std::int64_t heads,
             const float* weights, float* y) {
     const std::int64_t J = widths_.value, U = prepared_.dims.units;
     const std::int64_t tokens = tile.rows / lane_heads_, all = heads * lane_heads_;
     float* const context = plain_.context();
-    if (plain_.narrow()) {  // too few values for the lanes: in float
+    if (plain_.narrow()) {  // too few values to fill the lanes: computes in float
       plain_.read_values(call, tile, h, heads, weights, y);
     } else {
       reads_.load(tile, heads, weights);
@@ -209,8 +211,8 @@ class SequencePairHeads {
     return operands_->key_bias + h * operands_->tokens2 + b * operands_->steps2;
   }
 
-  // The root of the mean square of each lane's query (rows, stride). Each lane is one chain of
-  // sums, so a query has the same size however tokens and heads lie.
+  // Computes the root of the mean square of each lane's query (rows, stride). Each lane is one
+  // chain of sums, so the size of a query does not depend on the layout of tokens and heads.
   void measure(const Tile<float>& tile, std::int64_t rows, const float* query) {
     const auto lanes = static_cast<std::int64_t>(hn::Lanes(hn::ScalableTag<float>()));
     std::int64_t j = 0;
@@ -218,7 +220,7 @@ class SequencePairHeads {
     for (; j < tile.width; j += lanes) measure_lanes<1>(tile, rows, query, j);
     largest_size_ = largest_or_nan(tile.rows, sizes_);
   }
-  // Of kVectors vectors from lane j on.
+  // The same for kVectors vectors from lane j on.
   template <int kVectors>
   void measure_lanes(const Tile<float>& tile, std::int64_t rows, const float* query,
                      std::int64_t j) {
@@ -243,10 +245,10 @@ class SequencePairHeads {
                             tile.stride);
   }
 
-  // p (T2, stride) of head h with the logits that are far made in float.
+  // Replaces far logits of head h in p (T2, stride) by logits computed in float.
   void take_exact(const Call& call, const Tile<float>& tile, std::int64_t h, float* p) {
     const std::int64_t T2 = operands_->steps2;
-    float* const exact = tile.dropped;  // which is for training only
+    float* const exact = tile.dropped;  // which only training uses
     if (lane_heads_ > 1) plain_.load(*weights_, *operands_, tile);
     plain_.head_logits(call, tile, h, 0, exact);
     Heads::for_each_sequence(call, tile, [&](std::int64_t b, std::int64_t row, std::int64_t count) {
@@ -265,13 +267,13 @@ class SequencePairHeads {
   float largest_size_ = 0;
   Heads plain_;
   PairReads<Sums> reads_;
-  Pair* s1_rows_;        // (tokens, G1 / 2), of heads side by side
-  Pair* s1_;             // (G1 / 2, stride), of heads one after another
-  float* query_rows_;    // (tokens, H, I), of heads side by side
+  Pair* s1_rows_;        // (tokens, G1 / 2), if heads lie side by side
+  Pair* s1_;             // (G1 / 2, stride), if heads go one after another
+  float* query_rows_;    // (tokens, H, I), if heads lie side by side
   float* query_floats_;  // (I, stride): queries of the latest head
   Pair* queries_;        // (I / 2, stride): the same, rounded
   Pair* context_;        // (tokens, heads, J / 2)
-  float* sizes_;         // (stride), of the queries
+  float* sizes_;         // (stride), sizes of the queries
 };
 
 template <class Sums>

@@ -1,5 +1,5 @@
 // From the sums of the backward pass of an attention between two inputs to the gradients of its
-// weights, head by head: each formula of docs/siblings-math.md stands above its product. Included
+// weights, head by head. Each formula of docs/siblings-math.md stands above its product. Included
 // once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_SEQUENCE_UNFOLD_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_SEQUENCE_UNFOLD_INL_H_
@@ -23,15 +23,15 @@
 HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 
-// A head's gradient of an effective kernel (rows, width) and bias (width), to be written.
+// The gradient of a head's effective kernel (rows, width) and bias (width), to be written.
 template <typename T>
 struct HeadGradient {
   T* kernel;
   T* bias;
 };
 
-// From those of an effective head to those of its kernel and bias; through a raw input, to those of
-// the Dense as well, which sums over heads.
+// Turns the gradients of an effective head into those of its kernel and bias; for an input that is
+// read directly, also into those of its Dense, which sum over heads.
 template <typename T>
 void effective_head_backward(bool dense, std::int64_t rows, std::int64_t units, std::int64_t heads,
                              std::int64_t width, std::int64_t h, const T* dense_kernel,
@@ -75,7 +75,7 @@ std::int64_t sequence_unfold_workspace(const SequencePrepared<T>& prepared) noex
   return carver.taken();
 }
 
-// Overwrites all gradients of the weights. Of one source, those of source 1 and 2 are the same.
+// Overwrites all gradients of the weights. With one source, those of source 1 and 2 are the same.
 template <typename T>
 void sequence_unfold(const SequencePrepared<T>& prepared, const SequenceWeights<const T>& w,
                      T* sums_base, const SequenceWeights<T>& gradients, T* workspace) noexcept {
@@ -199,7 +199,7 @@ void sequence_unfold(const SequencePrepared<T>& prepared, const SequenceWeights<
         w.value_kernel, HeadGradient<T>{d_v, biases ? d_cv : none}, gradients.value_kernel,
         gradients.value_bias, gradients.source2_kernel, gradients.source2_bias, free);
   }
-  // What biases add to the keys, the softmax cancels.
+  // The softmax cancels what biases add to the keys.
   if (gradients.key_bias) std::fill_n(gradients.key_bias, H * D, T(0));
 }
 

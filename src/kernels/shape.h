@@ -1,17 +1,17 @@
-// The sizes of an attention, and where its weights lie.
+// The sizes of an attention, and pointers to its weights.
 #pragma once
 
 #include <cstdint>
 
 namespace memattn::kernels {
 
-// A multi-head attention, wherever its keys and values come from.
+// A multi-head attention, whatever the source of its keys and values.
 struct AttentionShape {
   std::int64_t num_heads = 0;     // H
   std::int64_t key_dim = 0;       // D, per head
   std::int64_t value_dim = 0;     // Dv, per head
-  std::int64_t query_units = 0;   // Uq, the width of the tokens that read, and of the output
-  std::int64_t source_units = 0;  // Us, the width of what keys and values are projected from
+  std::int64_t query_units = 0;   // Uq, the width of the query tokens and of the output
+  std::int64_t source_units = 0;  // Us, the width of the source of keys and values
 };
 
 // Its eight weights; biases are null without use_bias. Value is `const T` or, for gradients, `T`.
@@ -46,16 +46,16 @@ struct WeightPointers : AttentionWeights<Value> {
   Value* memory = nullptr;  // (S, U)
 };
 
-// An attention between two inputs, each through a Dense of its own: CrossAttention. In
-// self-attention, which a side of HierarchicalAttention is, both are one input through one Dense.
+// An attention between two inputs with a Dense each: CrossAttention. A side of
+// HierarchicalAttention is self-attention: both inputs are the same, through one Dense.
 struct SequenceDims {
   std::int64_t units = 0;          // U, the width of the output and of both Denses
-  std::int64_t source1_units = 0;  // F1, the width of the tokens that read
-  std::int64_t source2_units = 0;  // F2, the width of those that are read
+  std::int64_t source1_units = 0;  // F1, the width of the query tokens
+  std::int64_t source2_units = 0;  // F2, the width of the tokens that are read
   std::int64_t num_heads = 0;      // H
   std::int64_t key_dim = 0;        // D, per head
   std::int64_t value_dim = 0;      // Dv, per head
-  bool one_source = false;         // self-attention: then F1 = F2
+  bool one_source = false;         // self-attention: F1 = F2
 
   AttentionShape attention() const noexcept {
     return {num_heads, key_dim, value_dim, units, units};

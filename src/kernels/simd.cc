@@ -1,14 +1,14 @@
-// Compiles the kernels once for each instruction set, and hands out the table of the chosen one.
-// Highway is used for its headers alone: the choice is made here, so that forcing a set changes
-// nothing outside of memattn, and nothing has to be linked.
-#define HWY_COMPILE_ALL_ATTAINABLE  // plain C++ as well where the compiler may always use NEON
-// No machine of interest has SSSE3 and not SSE4. The blocks of product-inl.h are arrays of vectors,
+// Compiles the kernels once for each instruction set, and returns the table of the chosen one. Uses
+// only Highway's headers. The choice is made here, so that forcing a set affects only memattn, and
+// no library needs to be linked.
+#define HWY_COMPILE_ALL_ATTAINABLE  // includes plain C++ even if the compiler may always use NEON
+// No relevant machine has SSSE3 but not SSE4. The blocks of product-inl.h are arrays of vectors,
 // which SVE's types do not allow.
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
-#define HWY_IS_DEBUG_BUILD 0  // its assertions live in the library that is not linked
+#define HWY_IS_DEBUG_BUILD 0  // its assertions are in the library, which is not linked
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd.cc"
-// clang-format off: the order is Highway's
+// clang-format off: Highway requires this order
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 // clang-format on
@@ -134,7 +134,7 @@ constexpr std::array kTables = {
 #endif
 };
 
-// In the same order.
+// In the same order as above.
 constexpr std::array kPairTables = {
 #if HWY_TARGETS & HWY_AVX3
     N_AVX3::pair_table<N_AVX3::DotPairSums>("avx3_bf16"),

@@ -1,10 +1,10 @@
-// Softmax, its gradient and dropout over a tile of logits with tokens side by side in the lanes, so
+// Softmax, its gradient and dropout over a tile of logits. Tokens lie side by side in the lanes, so
 // that no number of slots wastes a lane and no sum runs across a vector. Included once for each
 // instruction set by simd.cc.
 //
-// A tile is (S, stride): row s holds slot s of up to `stride` tokens, of which `width`, a multiple
-// of the lanes, count. `keep` (S, stride) has all bits set where a token may read a slot and
-// none elsewhere, or is null when there is no mask.
+// A tile is (S, stride): row s holds slot s of up to `stride` tokens. The first `width` lanes are
+// in use, a multiple of the vector's lanes. `keep` (S, stride) has all bits set where a token may
+// read a slot and none elsewhere, or is null without a mask.
 #if defined(MEMATTN_KERNELS_SOFTMAX_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_SOFTMAX_INL_H_
 #undef MEMATTN_KERNELS_SOFTMAX_INL_H_
@@ -23,7 +23,7 @@ HWY_BEFORE_NAMESPACE();
 namespace memattn::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-// kVectors vectors of tokens of `softmax`.
+// Computes kVectors vectors of tokens of `softmax`.
 template <int kVectors, class D, typename T = hn::TFromD<D>>
 HWY_INLINE void softmax_columns(D d, std::int64_t slots, std::int64_t stride,
                                 const T* HWY_RESTRICT keep, T* HWY_RESTRICT p) {
@@ -59,14 +59,14 @@ HWY_INLINE void softmax_columns(D d, std::int64_t slots, std::int64_t stride,
     for (int v = 0; v < kVectors; ++v) {
       const std::int64_t at = s * stride + v * lanes;
       V score = hn::Mul(hn::LoadU(d, p + at), total[v]);
-      // 0 times an infinite or NaN inverse must not spoil a masked slot.
+      // An infinite or NaN inverse times 0 must not spoil a masked slot.
       if (keep) score = hn::And(score, hn::LoadU(d, keep + at));
       hn::StoreU(score, d, p + at);
     }
   }
 }
 
-// p from logits to base 2 to P. A masked slot gets 0 whatever its logit is.
+// Turns p from logits to base 2 into P. A masked slot gets 0, whatever its logit.
 template <typename T>
 void softmax(std::int64_t slots, std::int64_t width, std::int64_t stride,
              const T* HWY_RESTRICT keep, T* HWY_RESTRICT p) {
@@ -81,7 +81,7 @@ void softmax(std::int64_t slots, std::int64_t width, std::int64_t stride,
   }
 }
 
-// d_p from dP to dL = P ∘ (dP − Σ_s P ∘ dP) over the slots that are kept; 0 elsewhere.
+// Turns d_p from dP into dL = P ∘ (dP − Σ_s P ∘ dP) over the slots that are kept; 0 elsewhere.
 template <typename T>
 void softmax_backward(std::int64_t slots, std::int64_t width, std::int64_t stride,
                       const T* HWY_RESTRICT keep, const T* HWY_RESTRICT p, T* HWY_RESTRICT d_p) {
@@ -104,15 +104,15 @@ void softmax_backward(std::int64_t slots, std::int64_t width, std::int64_t strid
   }
 }
 
-// out = in times 0 where dropout falls and 1 / (1 - rate) elsewhere; its own backward. `low` and
-// `high` are the halves of each token's row key for this head.
+// Computes out = in times 0 for dropped values and 1 / (1 - rate) for others; it is its own
+// backward. `low` and `high` are the halves of each token's row key for this head.
 template <typename T>
 void apply_dropout(const Dropout& dropout, std::int64_t slots, std::int64_t width,
                    std::int64_t stride, const std::uint32_t* HWY_RESTRICT low,
                    const std::uint32_t* HWY_RESTRICT high, const T* in, T* out) {
   const hn::ScalableTag<T> d;
   const hn::RebindToSigned<decltype(d)> di;
-  const hn::Rebind<std::uint32_t, decltype(d)> du;  // as many 32-bit lanes as d has lanes
+  const hn::Rebind<std::uint32_t, decltype(d)> du;  // 32-bit lanes, as many as in d
   const hn::Rebind<std::int32_t, decltype(d)> ds;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const auto threshold = hn::Set(du, dropout.threshold());
@@ -120,7 +120,7 @@ void apply_dropout(const Dropout& dropout, std::int64_t slots, std::int64_t widt
   for (std::int64_t j = 0; j < width; j += lanes) {
     const auto key_low = hn::LoadU(du, low + j), key_high = hn::LoadU(du, high + j);
     for (std::int64_t s = 0; s < slots; ++s) {
-      // mix32 of kernels/random.h, a lane a token.
+      // mix32 of kernels/random.h, with a token per lane.
       auto z = hn::Xor(hn::Set(du, static_cast<std::uint32_t>(s) * kMixIndex), key_low);
       z = hn::Add(hn::Mul(hn::Xor(z, hn::ShiftRight<16>(z)), hn::Set(du, kMixFirst)), key_high);
       z = hn::Mul(hn::Xor(z, hn::ShiftRight<15>(z)), hn::Set(du, kMixSecond));

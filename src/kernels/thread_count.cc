@@ -25,10 +25,10 @@ namespace memattn {
 namespace kernels {
 namespace {
 
-constinit std::atomic<int> chosen{0};                   // 0: not known yet
-constinit thread_local int thread_limit = kMaxThreads;  // by the ThreadLimits of this thread
+constinit std::atomic<int> chosen{0};                   // 0: not determined yet
+constinit thread_local int thread_limit = kMaxThreads;  // set by the ThreadLimits of this thread
 
-// The whole of `text` as an integer.
+// Parses the whole of `text` as an integer.
 std::optional<std::int64_t> to_integer(std::string_view text) {
   std::int64_t value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -36,7 +36,7 @@ std::optional<std::int64_t> to_integer(std::string_view text) {
   return value;
 }
 
-// `text` cut at `separator`; empty parts are dropped when they mean nothing, between blanks.
+// Splits `text` at `separator`, dropping empty parts between blanks, which mean nothing.
 std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
   while (!text.empty()) {
@@ -55,7 +55,7 @@ bool lists(std::string_view comma_separated, std::string_view name) {
   return std::ranges::count(split(comma_separated, ','), name) > 0;
 }
 
-// A variable's value for a message: short and printable whatever its bytes are.
+// Quotes a variable's value for a message: short and printable for any bytes.
 std::string quoted(std::string_view text) {
   std::string shown = "\"";
   for (const char c : text.substr(0, 80)) shown += c >= ' ' && c <= '~' ? c : '?';
@@ -64,7 +64,7 @@ std::string quoted(std::string_view text) {
 
 std::optional<int> affinity_count() {
 #if defined(__linux__)
-  // The system call and not the wrapper: sched_getaffinity of glibc wants the mask's size guessed.
+  // The system call instead of glibc's sched_getaffinity, which needs a guess of the mask's size.
   unsigned long mask[8192 / sizeof(unsigned long)] = {};  // 65536 processors
   const long bytes = ::syscall(SYS_sched_getaffinity, 0, sizeof mask, mask);
   if (bytes <= 0) return std::nullopt;
@@ -88,14 +88,14 @@ std::optional<std::string> read_whole(const std::string& path) {
   return text;
 }
 
-// `quota` of every `period` microseconds.
+// Returns the number of processors for `quota` of every `period` microseconds.
 std::optional<int> processors(std::optional<std::int64_t> quota,
                               std::optional<std::int64_t> period) {
   if (!quota || !period || *quota <= 0 || *period <= 0) return std::nullopt;
   return static_cast<int>(std::min<std::int64_t>((*quota - 1) / *period + 1, kMaxThreads));
 }
 
-// cpu.max of version 2: "max 100000" or "50000 100000".
+// Reads cpu.max of version 2: "max 100000" or "50000 100000".
 std::optional<int> limit_v2(const ReadFile& read, const std::string& folder) {
   const auto text = read(folder + "/cpu.max");
   if (!text) return std::nullopt;
@@ -104,7 +104,7 @@ std::optional<int> limit_v2(const ReadFile& read, const std::string& folder) {
   return processors(to_integer(words[0]), to_integer(words[1]));
 }
 
-// Version 1 has a file for each number; a quota of -1 is none.
+// Version 1 has a file for each number; a quota of -1 means none.
 std::optional<int> limit_v1(const ReadFile& read, const std::string& folder) {
   const auto number = [&](const char* name) -> std::optional<std::int64_t> {
     const auto text = read(folder + name);
@@ -115,10 +115,10 @@ std::optional<int> limit_v1(const ReadFile& read, const std::string& folder) {
   return processors(number("/cpu.cfs_quota_us"), number("/cpu.cfs_period_us"));
 }
 
-// One mounted hierarchy that may hold a CPU quota, from a line of /proc/self/mountinfo.
+// A mounted hierarchy that may set a CPU quota, from a line of /proc/self/mountinfo.
 struct Hierarchy {
   bool version_2;
-  std::string_view root;  // the group that is seen at `folder`
+  std::string_view root;  // the group that appears at `folder`
   std::string folder;
 };
 
@@ -129,7 +129,7 @@ std::optional<Hierarchy> parse_mount(std::string_view line) {
   if (dash - words.begin() < 6 || words.end() - dash < 4) return std::nullopt;
   const bool version_2 = dash[1] == "cgroup2";
   if (!version_2 && !(dash[1] == "cgroup" && lists(dash[3], "cpu"))) return std::nullopt;
-  std::string folder;  // a blank in it is written \040, as are tab, line feed and backslash
+  std::string folder;  // blanks, tabs, line feeds and backslashes are escaped, as in \040
   for (std::string_view rest = words[4]; !rest.empty();) {
     int code = 0;
     if (rest[0] == '\\' && rest.size() >= 4 &&
@@ -144,7 +144,7 @@ std::optional<Hierarchy> parse_mount(std::string_view line) {
   return Hierarchy{version_2, words[3], folder};
 }
 
-// The path of this process's group in a hierarchy, from the lines "ID:CONTROLLERS:PATH" of
+// Returns the path of this process's group in a hierarchy, from the lines "ID:CONTROLLERS:PATH" of
 // /proc/self/cgroup.
 std::optional<std::string_view> group_path(std::string_view groups, bool version_2) {
   for (const std::string_view line : split(groups, '\n')) {
@@ -159,8 +159,8 @@ std::optional<std::string_view> group_path(std::string_view groups, bool version
   return std::nullopt;
 }
 
-// `path` below `root`, "" or "/name/...". In a container the path may be one that only the host
-// sees; then what is mounted is the container's own group.
+// Returns `path` below `root`, "" or "/name/...". In a container the path may be visible only to
+// the host; then the mounted group is the container's own.
 std::string_view path_below(std::string_view path, std::string_view root) {
   if (root == "/") root = "";
   if (!path.starts_with(root)) return "";
@@ -211,7 +211,7 @@ namespace {
 int process_thread_count() {
   const int known = chosen.load(std::memory_order_relaxed);
   if (known != 0) return known;
-  // Two threads may come here at once and find the same; one that set_num_threads chose stays.
+  // Two threads may compute the same here at once; a number set with set_num_threads stays.
   const int found = default_thread_count(std::getenv("MEMATTN_NUM_THREADS"));
   int expected = 0;
   return chosen.compare_exchange_strong(expected, found) ? found : expected;

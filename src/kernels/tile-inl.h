@@ -1,5 +1,5 @@
-// A tile: a few tokens of a call, with what both routes need of them: masks, scores, dropout, and
-// what is read of slots. Included once for each instruction set by simd.cc.
+// A tile: a few tokens of a call, with the parts that both routes need: masks, scores, dropout, and
+// reads of slots. Included once for each instruction set by simd.cc.
 #if defined(MEMATTN_KERNELS_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef MEMATTN_KERNELS_TILE_INL_H_
 #undef MEMATTN_KERNELS_TILE_INL_H_
@@ -45,14 +45,15 @@ struct Tile {
     mask.load(call, first, rows, width);
   }
 
-  // Where the scores of heads from h on are, or will be: with `kept`, in the place of this tile
-  // there.
+  // Returns where the scores of heads from h on are or will be; with `kept`, the place of this tile
+  // in it.
   T* place(T* kept, std::int64_t h) const {
     const std::int64_t S = dims.memory_size;
     return kept ? kept + first * dims.num_heads * S + h * S * stride : scores;
   }
 
-  // out (n, stride) from the tokens' rows a (rows, n); the lanes behind the last token become 0.
+  // Transposes the tokens' rows a (rows, n) to out (n, stride); lanes after the last token become
+  // 0.
   template <typename Value>
   void transpose_tokens(const Value* a, std::int64_t n, Value* out) const {
     transpose(rows, n, a, n, out, stride);
@@ -61,7 +62,7 @@ struct Tile {
     }
   }
 
-  // p of so many heads, from logits to P.
+  // Turns p of this many heads from logits into P.
   void softmax_heads(const Call& call, std::int64_t heads) {
     const std::int64_t S = dims.memory_size;
     for (std::int64_t i = 0; i < heads; ++i) {
@@ -74,14 +75,14 @@ struct Tile {
     }
   }
 
-  // The weights that tokens read slots with: P of heads h..h + heads - 1, after dropout.
+  // Returns the weights of the reads of slots: P of heads h..h + heads - 1, after dropout.
   const T* weights(const Call& call, std::int64_t h, std::int64_t heads) {
     if (call.dropout.rate == 0) return p;
     dropout(call, h, heads, p, dropped);
     return dropped;
   }
 
-  // out = in with the dropout of heads h..h + heads - 1, both (heads · S, stride).
+  // Applies the dropout of heads h..h + heads - 1 to in, giving out, both (heads · S, stride).
   void dropout(const Call& call, std::int64_t h, std::int64_t heads, const T* in, T* out) {
     const std::int64_t S = dims.memory_size;
     const auto H = static_cast<std::uint64_t>(dims.num_heads);
@@ -101,7 +102,7 @@ struct Tile {
           key_high[lane] = static_cast<std::uint32_t>(key >> 32);
         }
       }
-      // Lanes behind the last token.
+      // Lanes after the last token.
       std::fill(key_low.begin() + rows, key_low.begin() + width, 0u);
       std::fill(key_high.begin() + rows, key_high.begin() + width, 0u);
       apply_dropout(call.dropout, S, width, stride, key_low.data(), key_high.data(),
@@ -109,16 +110,16 @@ struct Tile {
     }
   }
 
-  // c (rows, n) += weights of `slots` slots (slots, stride) times what the slots hold (slots, n). A
-  // slot that a token does not read is left out even as 0 times NaN; `finite` says that there is
-  // none.
+  // Adds weights (slots, stride) of `slots` slots times their values (slots, n) to c (rows, n). A
+  // slot that a token does not read is left out, even as 0 times NaN; with `finite` there is no
+  // NaN.
   template <typename Stored>
   void read(bool finite, std::int64_t slots, std::int64_t n, const T* slot_weights,
             Right<Stored> held, T* c, std::int64_t ldc) const {
     read(0, rows, Start::kAdd, finite, slots, n, slot_weights, held, c, ldc);
   }
 
-  // The same for `count` tokens from `row` on, whose first is that of slot_weights and c.
+  // The same for `count` tokens from `row` on; slot_weights and c begin at the first of them.
   template <typename Stored>
   void read(std::int64_t row, std::int64_t count, Start start, bool finite, std::int64_t slots,
             std::int64_t n, const T* slot_weights, Right<Stored> held, T* c,
@@ -156,7 +157,7 @@ struct Tile {
   T* scores;       // (group, S, stride)
   T* dropped;      // (group, S, stride): P after dropout
   TileMask<T> mask;
-  // (stride): the halves of the key of a row of scores, for dropout.
+  // (stride): the halves of the key of each row of scores, for dropout.
   std::array<std::uint32_t, kLargestLanes> key_low;
   std::array<std::uint32_t, kLargestLanes> key_high;
 };

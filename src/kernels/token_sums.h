@@ -9,15 +9,15 @@
 
 namespace memattn::kernels {
 
-// Sums over tokens, from which the gradients of the weights are made: what both routes have, and
-// in front in the buffer of each. `base` may be null: only `size`, the number of values, counts
-// then.
+// Sums over tokens from which the gradients of the weights are computed: the part that both routes
+// have at the front of their buffers. With a null `base`, only `size`, the number of values, is
+// valid.
 template <typename T>
 struct TokenSums {
   TokenSums(const Dims& dims, Carver<T>& parts)
       : used(parts.take(dims.memory_size)), output_bias(parts.take(dims.units)) {}
 
-  T* used;         // (S): not 0 where a token could read the slot
+  T* used;         // (S): not 0 if a token could read the slot
   T* output_bias;  // dbo (U)
 };
 
@@ -61,13 +61,13 @@ struct ProjectedSums : TokenSums<T> {
         size(parts.taken()) {}
 };
 
-// Values of the sums of one route.
+// Returns the number of values in the sums of one route.
 template <typename T>
 std::int64_t token_sums_size(const Dims& dims, bool folded) noexcept {
   return folded ? FoldedSums<T>(dims, nullptr).size : ProjectedSums<T>(dims, nullptr).size;
 }
 
-// dK and dV, on the way from the sums over tokens to the gradients of the weights.
+// dK and dV, between the sums over tokens and the gradients of the weights.
 template <typename T>
 struct KeysValuesGradients {
   KeysValuesGradients(const Dims& dims, T* base)
@@ -80,7 +80,7 @@ struct KeysValuesGradients {
   T* values;  // dV_h (H, S, Dv)
 };
 
-// Values of workspace for each thread that runs finish_heads or finish_memory.
+// Returns the values of workspace for each thread that runs finish_heads or finish_memory.
 inline std::int64_t finish_workspace(const Dims& dims) noexcept {
   const std::int64_t width = std::max(dims.key_dim, dims.value_dim);
   return std::max({dims.units * width, dims.memory_size * width, dims.memory_size * dims.units});

@@ -1,4 +1,4 @@
-// Whether a call is brief, for frameworks that release a lock during longer calls.
+// Tells whether a call is brief, for frameworks that release a lock during longer calls.
 #pragma once
 
 #include <array>
@@ -13,13 +13,13 @@
 
 namespace memattn {
 
-// Whether a forward call of so many tokens is done in about 5 µs.
+// Returns whether a forward call on this many tokens takes at most about 5 µs.
 inline bool is_brief(const MemoryAugmentedAttentionConfig& config, std::int64_t tokens) {
   return kernels::forward_operations(dims_of(config), tokens) <=
          static_cast<double>(kernels::kBriefOperations);
 }
 
-// The same of layers of two inputs, on routes whose folds are there already.
+// The same for the layers of two inputs, on routes that are already folded.
 inline bool is_brief(const CrossAttentionConfig& config, SequenceRoute route, CrossTokens tokens) {
   const WayCost cost =
       cost_of(sequence_dims_of(config), way_of(route), tokens.steps1, tokens.steps2);

@@ -15,7 +15,7 @@ void check_not_negative(std::string_view function, std::string_view argument, st
   if (found < 0) fail_argument(function, argument, found, "at least 0");
 }
 
-// Where the call's tokens begin in the whole: no number behind them may overflow.
+// Checks the position of the call's tokens in the whole input: no later number may overflow.
 void check_place(std::string_view function, std::string_view argument, std::int64_t first,
                  std::string_view count_name, std::int64_t count) {
   check_not_negative(function, argument, first);
@@ -63,7 +63,7 @@ kernels::Mask checked_mask(std::string_view function, const Slots& slots, std::i
 
 namespace {
 
-// The product of `sizes`, or nothing when it does not fit.
+// Returns the product of `sizes`, or nullopt if it does not fit.
 std::optional<std::int64_t> product_of(std::initializer_list<std::int64_t> sizes) {
   std::int64_t product = 1;
   bool overflow = false;

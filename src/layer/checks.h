@@ -1,4 +1,4 @@
-// Checks of arguments, all made before anything is written.
+// Checks of arguments, all before anything is written.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,11 @@
 
 namespace memattn {
 
-// Throws unless found == the product of `sizes`; `what` names the product, as "batch * steps".
+// Throws unless found is the product of `sizes`, which `what` names, such as "batch * steps".
 void check_size(std::string_view function, std::string_view argument, std::size_t found,
                 std::string_view what, std::initializer_list<std::int64_t> sizes);
 
-// Throws when a layer with weights of T cannot compute in the config's precision.
+// Throws if a layer with weights of type T cannot compute in the config's precision.
 template <typename T, typename Config>
 void check_precision(const Config& config) {
   if (std::is_same_v<T, float> || config.precision == Precision::kFloat32) return;
@@ -27,8 +27,8 @@ void check_precision(const Config& config) {
                 "\"float32\", or a layer of float32");
 }
 
-// Whether found == the product of `sizes`: for callers whose words are made only where they are
-// needed, since making them may allocate.
+// Returns whether found is the product of `sizes`. For callers that build the text of their message
+// only if they need it, since that may allocate.
 bool has_size(std::size_t found, std::initializer_list<std::int64_t> sizes);
 
 // A buffer of a call, for check_overlaps.
@@ -44,18 +44,18 @@ struct Buffer {
   std::uintptr_t end;
 };
 
-// Throws when an output shares memory with an input or with another output.
+// Throws if an output shares memory with an input or with another output.
 void check_overlaps(std::string_view function, std::initializer_list<Buffer> inputs,
                     std::initializer_list<Buffer> outputs);
 
-// What a call's masks say that a token may read, and the words for it and for the call's steps.
+// The number of slots that a call's masks cover, and the names of slots and steps in messages.
 struct Slots {
   std::int64_t count;
   std::string_view name = "memory_size";
   std::string_view steps_name = "steps";
 };
 
-// Throws unless scores that are wanted have the size of the call's.
+// Throws unless requested scores have the size that the call needs.
 template <typename T>
 void check_scores(std::string_view function, std::string_view argument,
                   const ScoresOutput<T>& scores, const Tokens& tokens, std::int64_t heads,
@@ -70,12 +70,12 @@ void check_scores(std::string_view function, std::string_view argument,
              {tokens.batch, per_token, tokens.steps, slots.count});
 }
 
-// The options of a call for the kernels, checked against the sizes that they must have. Residual
-// and what fully masked tokens read are the layer's to set.
+// Returns the options of a call for the kernels, with sizes checked. The layer sets the residual
+// and what fully masked tokens read.
 kernels::Call checked_call(std::string_view function, Tokens tokens, const Slots& slots,
                            const CallOptions& options);
 
-// The same for a layer, with what its config says.
+// The same for a layer, with the options of its config.
 template <typename Config>
 kernels::Call checked_call(std::string_view function, const Config& config, Tokens tokens,
                            const Slots& slots, const CallOptions& options) {

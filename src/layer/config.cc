@@ -1,4 +1,4 @@
-// The options of the layers: which values they may take.
+// The valid values of the layers' options.
 #include "memattn/config.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ namespace {
 
 using Kind = MemoryInitializer::Kind;
 
-// Checks of the options of one layer, named in every message.
+// Checks the options of one layer, whose name begins every message.
 class OptionChecks {
  public:
   explicit OptionChecks(std::string_view layer) : layer_(layer) {}
@@ -31,7 +31,7 @@ class OptionChecks {
     if (!(rate >= 0 && rate < 1)) fail("dropout", rate, "at least 0 and below 1");
   }
 
-  // A number from elsewhere, cast to the enumeration, may be none of its values.
+  // A number that was cast to the enumeration may be none of its values.
   template <typename Names, typename Value>
   void enumeration(std::string_view option, Value value, const Names& names) const {
     const auto is_value = [&](const auto& known) { return known.first == value; };
@@ -39,7 +39,7 @@ class OptionChecks {
     fail(option, static_cast<int>(value), "a value of its enumeration");
   }
 
-  // The number of values of an array, from its positive dimensions, which `sizes` names.
+  // Returns the number of values of an array with these positive dimensions, which `sizes` names.
   std::int64_t values(std::string_view sizes, std::initializer_list<std::int64_t> factors) const {
     const std::int64_t product = limited_product(factors);
     if (product > kMaxValues) fail(sizes, "a product above 2^40 values", "at most 2^40");
@@ -56,8 +56,8 @@ class OptionChecks {
   const std::string_view layer_;
 };
 
-// Refuses, before any memory is taken, sizes whose arithmetic could overflow or whose arrays could
-// not be kept.
+// Refuses sizes whose arithmetic could overflow, or whose arrays would need too much memory, before
+// any memory is allocated.
 void check_memory(const OptionChecks& check, const MemoryAugmentedAttentionConfig& config) {
   const std::int64_t U = config.units, S = config.memory_size, H = config.num_heads;
   const std::int64_t D = config.resolved_key_dim(), Dv = config.resolved_value_dim();
@@ -67,7 +67,7 @@ void check_memory(const OptionChecks& check, const MemoryAugmentedAttentionConfi
   const std::int64_t folded = check.values("num_heads * memory_size * units", {H, S, U});
   const std::int64_t keys = check.values("num_heads * memory_size * key_dim", {H, S, D});
   const std::int64_t values = check.values("num_heads * memory_size * value_dim", {H, S, Dv});
-  // memory_augmented_attention.h, "Memory"
+  // See memory_augmented_attention.h, "Memory".
   const std::int64_t kept = std::max(4 * folded + 2 * keys + values + H * S, 3 * keys + values);
   if (!may_keep(kept, parameters)) {
     check.fail("num_heads * memory_size",
@@ -77,7 +77,7 @@ void check_memory(const OptionChecks& check, const MemoryAugmentedAttentionConfi
   }
 }
 
-// The options that the attentions between two inputs share, checked in the order of their fields;
+// Checks the options that both attentions between two inputs have, in the order of their fields;
 // `first` and `second` name the widths of the inputs.
 template <typename Config>
 void check_sequence_attention(const Config& config, std::string_view first,
@@ -124,7 +124,7 @@ std::vector<std::string> MemoryAugmentedAttentionConfig::warnings() const {
   if (memory_initializer.kind != Kind::kZeros) return {};
   return {
       "MemoryAugmentedAttention: memory_initializer: zeros cannot learn: all slots are equal, "
-      "every slot gets the same gradient, and so they stay equal for ever and the layer can only "
+      "every slot gets the same gradient, and so they stay equal forever and the layer can only "
       "add a constant to its input; "
       "use \"normal\" (the default), or set the memory to something else before training."};
 }

@@ -1,4 +1,4 @@
-// The layers' options as JSON.
+// Writes and reads the layers' options as JSON.
 #include <concepts>
 #include <initializer_list>
 #include <optional>
@@ -19,8 +19,8 @@ namespace {
 
 using Kind = MemoryInitializer::Kind;
 
-// The keys of each config, in the order in which they are written, with their places in it. Visitor
-// has required(key, value) and optional(key, value), for values of every type of a field.
+// Visits the fields of each config, in the order in which their keys are written. A Visitor has
+// required(key, value) and optional(key, value) for the types of all fields.
 
 template <typename Config, typename Visitor>
   requires std::same_as<std::remove_const_t<Config>, MemoryAugmentedAttentionConfig>
@@ -76,7 +76,7 @@ std::string_view name_of(const Names& names, Value value) {
   for (const auto& [known, name] : names) {
     if (known == value) return name;
   }
-  fail_argument("to_json", "enumeration", static_cast<int>(value), "one of config.h's values");
+  fail_argument("to_json", "enumeration", static_cast<int>(value), "one of the values in config.h");
 }
 
 // Writes the fields that it visits.
@@ -90,7 +90,7 @@ class FieldWriter {
   void optional(std::string_view key, const Value& value) {
     required(key, value);
   }
-  // Left out where it says nothing: readers older than the option take files without it.
+  // Left out if it is the default, so that readers older than the option accept the file.
   void optional(std::string_view key, const Precision& value) {
     if (value != Precision::kFloat32) object_.add(key, name_of(kPrecisionNames, value));
   }
@@ -132,14 +132,14 @@ struct KeyList {
   std::vector<std::string_view> keys;
 };
 
-// nullptr: the object has no such key.
+// Returns nullptr if the object has no such key.
 const JsonValue* member(const JsonObject& object, std::string_view key) {
   const auto found = object.find(key);
   return found == object.end() ? nullptr : &found->second;
 }
 
-// Reads the fields that it visits from one JSON object; a field without a key stays as it is.
-// Messages begin with `layer`, as those of validate do: a caller of the layer sees one kind.
+// Reads the visited fields from a JSON object; a field without a key keeps its value. Messages
+// begin with `layer`, like those of validate.
 class FieldReader {
  public:
   FieldReader(std::string_view layer, const JsonObject& object) : layer_(layer), object_(object) {}
@@ -147,7 +147,7 @@ class FieldReader {
   template <typename Value>
   void required(std::string_view key, Value& field) const {
     const JsonValue* const value = member(object_, key);
-    if (!value) fail("json", concat("no key ", in_quotes(key)), "it");
+    if (!value) fail("json", concat("no key ", in_quotes(key)), "one");
     read(key, *value, field);
   }
   template <typename Value>
@@ -155,7 +155,7 @@ class FieldReader {
     if (const JsonValue* const value = member(object_, key)) read(key, *value, field);
   }
 
-  // Throws unless every key of an object, at `place`, is one of those known.
+  // Throws unless every key of the object at `place` is one of the known keys.
   void check_keys(const JsonObject& object, std::string_view place,
                   std::span<const std::string_view> known) const {
     for (const auto& [key, value] : object) {
@@ -220,7 +220,7 @@ class FieldReader {
     }
     const JsonObject& object = *value.object();
     const JsonValue* const kind = member(object, "kind");
-    if (!kind) fail(key, "no key kind", "it");
+    if (!kind) fail(key, "no key kind", "one");
     field.kind = enumeration(concat(key, ".kind"), *kind, kKindNames);
     static constexpr std::string_view kKeys[] = {"kind", "stddev"};
     const bool normal = field.kind == Kind::kNormal;

@@ -9,7 +9,7 @@
 
 namespace memattn {
 
-// The name of the layer that a config is of.
+// The name of a config's layer.
 template <typename Config>
 inline constexpr std::string_view kLayerName = {};
 template <>

@@ -1,4 +1,4 @@
-// CrossAttention as users see it: checks, weights and their folds; the kernels do the arithmetic.
+// CrossAttention's checks, weights and folds; the kernels do the arithmetic.
 #include "memattn/cross_attention.h"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ template <typename T>
 struct CrossAttention<T>::Impl : SequenceLayer<T, CrossAttentionConfig> {
   using SequenceLayer<T, CrossAttentionConfig>::SequenceLayer;
 
-  // The call for the kernels, after checks of what forward and backward both take.
+  // Returns the call for the kernels, after the checks that forward and backward share.
   kernels::Call checked(std::string_view function, std::span<const T> x1, std::span<const T> x2,
                         CrossTokens tokens, const CallOptions& options) const {
     const kernels::Call call =

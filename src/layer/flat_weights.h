@@ -17,14 +17,13 @@
 
 namespace memattn {
 
-// Each change throws before it changes anything, or undoes what it did; what follows from a change,
-// a fold, is the owner's.
+// A change that throws leaves the weights as they were. The owner folds again after a change.
 template <typename T>
 class FlatWeights {
  public:
   FlatWeights(std::vector<WeightInfo> infos, std::vector<T> parameters)
       : infos_(std::move(infos)), parameters_(std::move(parameters)) {}
-  // What a copy undoes is its own.
+  // A copy has its own buffer to undo a change.
   FlatWeights(const FlatWeights& other) : FlatWeights(other.infos_, other.parameters_) {}
   FlatWeights& operator=(const FlatWeights&) = delete;
 
@@ -80,7 +79,7 @@ class FlatWeights {
 
   std::vector<WeightInfo> infos_;
   std::vector<T> parameters_;
-  std::vector<T> before_edit_;  // what `edit` restores; empty before the first
+  std::vector<T> before_edit_;  // restored if an edit throws; empty before the first edit
 };
 
 }  // namespace memattn

@@ -1,5 +1,4 @@
-// HierarchicalAttention as users see it: checks, weights and their folds; the kernels do the
-// arithmetic.
+// HierarchicalAttention's checks, weights and folds; the kernels do the arithmetic.
 #include "memattn/hierarchical_attention.h"
 
 #include <array>
@@ -17,7 +16,8 @@ struct HierarchicalAttention<T>::Impl : SequenceLayer<T, HierarchicalAttentionCo
 
   std::int64_t width(std::size_t side) const { return this->sides[side].dims().source1_units; }
 
-  // The calls of both sides for the kernels, after checks of what forward and backward both take.
+  // Returns the calls of both sides for the kernels, after the checks that forward and backward
+  // share.
   std::array<kernels::Call, 2> checked(std::string_view function,
                                        const std::array<std::span<const T>, 2>& inputs,
                                        Tokens tokens, const HierarchicalOptions& options) const {
@@ -30,7 +30,7 @@ struct HierarchicalAttention<T>::Impl : SequenceLayer<T, HierarchicalAttentionCo
                              .first_sequence = options.first_sequence};
       calls[side] = checked_call(function, this->config, tokens,
                                  {.count = tokens.steps, .name = "steps"}, call);
-      // Both sides draw their own.
+      // Each side draws its own dropout.
       if (side == 1) calls[side].dropout.seed = kernels::mix(calls[side].dropout.seed, 1);
       check_input(function, kInputs[side], inputs[side].size(), side, tokens);
       const std::span<const std::uint8_t> mask = side == 0 ? options.short_mask : options.long_mask;
@@ -42,7 +42,7 @@ struct HierarchicalAttention<T>::Impl : SequenceLayer<T, HierarchicalAttentionCo
     return calls;
   }
 
-  // Of an input, or of its gradient.
+  // Checks the size of an input or of its gradient.
   void check_input(std::string_view function, std::string_view argument, std::size_t found,
                    std::size_t side, Tokens tokens) const {
     const std::initializer_list<std::int64_t> sizes = {tokens.batch, tokens.steps, width(side)};
@@ -116,7 +116,7 @@ void HierarchicalAttention<T>::forward(std::span<const T> x_short, std::span<con
        {"long_mask", options.long_mask},
        {"the layer's own weights", parameters()}},
       {{"y", y}, {"short_scores", outputs[0].values}, {"long_scores", outputs[1].values}});
-  // Both folds first, or y would be half written when there is no memory for the second.
+  // Folds both sides first: if memory ran out for the second fold, y would be half written.
   const auto fold = [&](std::size_t side) {
     return &impl_->sides[side].prepared(calls[side], tokens.steps, options.training);
   };

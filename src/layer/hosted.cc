@@ -1,4 +1,4 @@
-// Comparing, folding and keeping the weights of a framework.
+// Compares, folds and keeps the weights of a framework.
 #include "layer/hosted.h"
 
 #include <algorithm>
@@ -27,12 +27,12 @@ void ScoresPool<T>::give_back(std::unique_ptr<ScoresCache<T>> cache) noexcept {
   {
     const std::lock_guard lock(mutex_);
     spare_.swap(cache);
-  }  // one that was spare already is freed here, without the lock
+  }  // an earlier spare is freed here, without the lock
 }
 
 bool holds_bfloat16(std::span<const float> floats, std::span<const std::uint16_t> halves) noexcept {
   if (floats.size() != halves.size()) return false;
-  std::uint32_t differs = 0;  // without a branch, so that the loop takes vectors
+  std::uint32_t differs = 0;  // without a branch, so that the loop vectorises
   for (std::size_t i = 0; i < floats.size(); ++i) {
     differs |= std::bit_cast<std::uint32_t>(floats[i]) ^
                std::bit_cast<std::uint32_t>(kernels::from_bfloat16(halves[i]));
@@ -53,7 +53,7 @@ ScoresCache<ValueOf<Layer>>* HostedCall<Layer>::cache() {
 
 namespace {
 
-// Bits and not values: a NaN is equal to itself, and 0 is not -0.
+// Compares bits instead of values: a NaN equals itself, and 0 differs from -0.
 template <typename Layer>
 bool holds(const Layer& layer, std::span<const ValueOf<Layer>* const> weights) {
   const std::vector<WeightInfo>& infos = layer.weight_infos();
@@ -105,7 +105,7 @@ std::unique_ptr<HostedCall<Layer>> HostedLayer<Layer>::renew(Weights weights) {
   std::shared_ptr<HostedWeights<Layer>> renewed;
   {
     const std::lock_guard lock(mutex_);
-    // A count of 1 stays 1 under the lock: only here could another reference come from.
+    // A count of 1 cannot change under the lock: only here could another reference be taken.
     if (latest_.use_count() == 1) renewed = std::move(latest_);
   }
   const auto copy_to = [&](std::span<T> parameters) {

@@ -18,7 +18,7 @@
 
 namespace memattn {
 
-// What a layer's class says of it: the type of its weights, its config, and its routes.
+// The types that belong to a layer: its weights, its config and its routes.
 template <typename Layer>
 using ValueOf =
     std::remove_const_t<typename decltype(std::declval<const Layer&>().parameters())::element_type>;
@@ -27,7 +27,7 @@ using ConfigOf = std::remove_cvref_t<decltype(std::declval<const Layer&>().confi
 template <typename Layer>
 using RouteOf = decltype(std::declval<const Layer&>().forced_route());
 
-// Caches of scores that calls have done with, for the next ones. Thread-safe.
+// Caches of scores that calls no longer use, for the next calls. Thread-safe.
 template <typename T>
 class ScoresPool {
  public:
@@ -39,11 +39,11 @@ class ScoresPool {
   std::unique_ptr<ScoresCache<T>> spare_;
 };
 
-// Whether the floats are those bfloat16 numbers, as many, bit by bit.
+// Returns whether the floats are the same numbers as `halves`, bit by bit, and as many.
 bool holds_bfloat16(std::span<const float> floats, std::span<const std::uint16_t> halves) noexcept;
 
-// The weights of one moment. A layer that folds on demand also needs to know which of its folds are
-// there: bits, whose meaning is the caller's.
+// The weights at one moment. A layer that folds on demand also notes which of its folds exist, as
+// bits whose meaning the caller defines.
 template <typename Layer>
 struct HostedWeights {
   HostedWeights(const ConfigOf<Layer>& config, std::span<const ValueOf<Layer>> parameters)
@@ -53,8 +53,8 @@ struct HostedWeights {
   std::atomic<std::uint32_t> folds{0};
 };
 
-// The weights of one moment, folded: for one forward call and the backward call that belongs to it.
-// Used by one thread at a time.
+// The folded weights at one moment, for one forward call and its backward call. For one thread at a
+// time.
 template <typename Layer>
 class HostedCall {
  public:
@@ -68,12 +68,12 @@ class HostedCall {
 
   const Layer& layer() const { return weights_->layer; }
 
-  // Where the memory layer's forward keeps its scores, and where its backward finds them: null
+  // Returns the cache in which the memory layer's forward keeps its scores for backward; null
   // before a `cache()`. The other layers keep none.
   ScoresCache<T>* cache();
   const ScoresCache<T>* kept() const { return kept_.get(); }
 
-  // Whether a call on these weights has noted all of these folds.
+  // Returns whether a call on these weights has noted all of these folds.
   bool has_folds(std::uint32_t folds) const {
     return (weights_->folds.load(std::memory_order_relaxed) & folds) == folds;
   }
@@ -87,33 +87,33 @@ class HostedCall {
   std::unique_ptr<ScoresCache<T>> kept_;
 };
 
-// Thread-safe. Holds its lock for moments only, never while it compares values or folds.
+// Thread-safe. It never compares values or folds while it holds its lock, so it holds it briefly.
 //
-// Values are compared bit by bit, since nothing else shows that they changed: PyTorch's version
-// counters miss a write through .data, a NumPy view or shared memory. At the documented example's
-// shape (docs/math.md) a comparison takes a sixth of the time of a fold.
+// Values are compared bit by bit, since nothing else detects every change: PyTorch's version
+// counters miss a write through .data, a NumPy view or shared memory. At the shape of
+// docs/math.md's example, a comparison takes a sixth of the time of a fold.
 template <typename Layer>
 class HostedLayer {
  public:
   using T = ValueOf<Layer>;
-  // Where the weights lie, in the order of weight_infos().
+  // The addresses of the weights, in the order of weight_infos().
   using Weights = std::span<const T* const>;
 
-  // Every call takes the route. Throws std::invalid_argument, naming the first invalid option.
+  // All calls use `route`. Throws std::invalid_argument naming the first invalid option.
   explicit HostedLayer(const ConfigOf<Layer>& config, RouteOf<Layer> route = {});
 
   const ConfigOf<Layer>& config() const { return config_; }
   std::int64_t count_params() const { return count_params_; }
 
-  // The latest weights, if they have the values that are there now; else null.
-  // Throws std::invalid_argument when the number of weights is not that of weight_infos().
+  // Returns the latest weights if they equal the values at these addresses, else null. Throws
+  // std::invalid_argument unless there are as many as in weight_infos().
   std::unique_ptr<HostedCall<Layer>> current(Weights weights) const;
 
-  // Takes the weights, which become the latest. Those that no call holds are written over. The
-  // memory layer folds here, the others where a call needs it.
+  // Copies the weights, which become the latest, and overwrites a copy that no call holds. The
+  // memory layer folds here, the other layers when a call needs it.
   std::unique_ptr<HostedCall<Layer>> renew(Weights weights);
 
-  // How many times renew has taken weights.
+  // Returns how many times renew has copied weights.
   std::int64_t folds() const;
 
  private:
@@ -126,7 +126,7 @@ class HostedLayer {
   const std::int64_t count_params_;
   const std::shared_ptr<ScoresPool<T>> pool_ = std::make_shared<ScoresPool<T>>();
 
-  mutable std::mutex mutex_;  // guards what follows
+  mutable std::mutex mutex_;  // guards the members below
   std::shared_ptr<HostedWeights<Layer>> latest_;
   std::int64_t folds_ = 0;
 };

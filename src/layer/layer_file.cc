@@ -1,4 +1,4 @@
-// Writing, checking and reading a layer's file.
+// Writes, checks and reads the file of a layer.
 #include "layer/layer_file.h"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ namespace memattn {
 namespace {
 
 constexpr std::string_view kFormatVersion = "1";
-constexpr std::string_view kHalfVersion = "2";  // of files with weights in bfloat16, and no others
+constexpr std::string_view kHalfVersion = "2";  // only for files with weights in bfloat16
 constexpr std::string_view kHalfDtype = "BF16";
 
 template <typename Config>
@@ -64,7 +64,7 @@ Config read_config(const SafetensorsReader& reader) {
   }
 }
 
-// Throws unless the tensors of the file are exactly these weights, all of that type.
+// Throws unless the file has exactly these weights, all of the expected type.
 void check_tensors(const SafetensorsReader& reader, const std::vector<WeightInfo>& weights,
                    std::string_view dtype) {
   for (const WeightInfo& weight : weights) {
@@ -73,7 +73,7 @@ void check_tensors(const SafetensorsReader& reader, const std::vector<WeightInfo
     if (!tensor) reader.fail("header", "no " + place, "one of shape " + to_text(weight.shape));
     if (tensor->dtype != dtype) {
       std::string expected(dtype);
-      if (dtype == kHalfDtype) expected += ", of which a file of format_version 2 is";
+      if (dtype == kHalfDtype) expected += ", the dtype of format_version 2";
       if (tensor->dtype == kDtype<double>) expected += "; load this file as double (float64)";
       if (tensor->dtype == kDtype<float> || tensor->dtype == kHalfDtype)
         expected += "; load this file as float (float32)";
@@ -90,7 +90,7 @@ void check_tensors(const SafetensorsReader& reader, const std::vector<WeightInfo
   }
 }
 
-// Throws where a file of doubles asks for bfloat16 products.
+// Throws if a file of doubles requests bfloat16 products.
 template <typename Config>
 void check_precision_of_file(const SafetensorsReader& reader, const Config& config,
                              bool is_double) {
@@ -103,8 +103,8 @@ bool is_half(const SafetensorsReader& reader) {
   return reader.metadata_value("format_version", kFormatVersion) == kHalfVersion;
 }
 
-// To the nearest, to even where two are as near. Unlike kernels::round_to_bfloat16 it keeps what is
-// subnormal: a file loads as float32.
+// Rounds to the nearest bfloat16, ties to even. Unlike kernels::round_to_bfloat16 it keeps
+// subnormal numbers, since the file loads as float32.
 std::uint16_t rounded(float value) {
   const auto bits = std::bit_cast<std::uint32_t>(value);
   if (std::isnan(value)) return static_cast<std::uint16_t>(bits >> 16 | 0x40u);
@@ -128,7 +128,7 @@ std::vector<std::uint16_t> rounded_weights(std::span<const T> parameters) {
   return halves;
 }
 
-// What a file of that layer holds, after checking its whole header.
+// Describes a file with a layer of this config, after checking its whole header.
 template <typename Config>
 LayerFileInfo checked_info(const SafetensorsReader& reader) {
   const Config config = read_config<Config>(reader);
@@ -193,7 +193,7 @@ LoadedLayer<T, Config> load_layer(const std::filesystem::path& path) {
   const bool half = std::is_same_v<T, float> && is_half(reader);
   check_tensors(reader, weights, half ? kHalfDtype : kDtype<T>);
   check_precision_of_file(reader, loaded.config, std::is_same_v<T, double>);
-  // No longer than the file: the shapes of the weights are those of the tensors in it.
+  // No longer than the file, since the tensors in it have the shapes of the weights.
   loaded.parameters.resize(static_cast<std::size_t>(count_params(loaded.config)));
   std::vector<std::uint16_t> halves;
   for (const WeightInfo& weight : weights) {

@@ -1,5 +1,5 @@
-// The file of any layer, specified in docs/format.md: the weights as safetensors, and the config in
-// its metadata.
+// The file of any layer, specified in docs/format.md: the weights as safetensors, with the config
+// in the metadata.
 #pragma once
 
 #include <filesystem>
@@ -10,10 +10,10 @@
 
 namespace memattn {
 
-// T is float or double, Config the config of the layer, which the file names.
+// T is float or double, and Config the config of the layer in the file.
 
-// Replaces the file atomically and durably with the weights, in the order of weight_infos(config).
-// Throws std::system_error, and std::invalid_argument where kBFloat16 cannot hold the weights.
+// Replaces the file atomically and durably by the weights, in the order of weight_infos(config).
+// Throws std::system_error, and std::invalid_argument if kBFloat16 cannot hold the weights.
 template <typename T, typename Config>
 void save_layer(const std::filesystem::path& path, const Config& config,
                 std::span<const T> parameters, StoredType stored = StoredType::kOwn);
@@ -24,9 +24,9 @@ struct LoadedLayer {
   std::vector<T> parameters;  // in the order of weight_infos(config)
 };
 
-// Reads what save_layer wrote. Throws FormatError for a file that is damaged, or holds another
-// layer or the other type, before it takes memory for any weight; std::system_error where the
-// operating system refuses.
+// Reads a file of save_layer. Throws FormatError, before it allocates memory for any weight, if the
+// file is damaged or holds another layer or type. Throws std::system_error if the operating system
+// refuses.
 template <typename T, typename Config>
 LoadedLayer<T, Config> load_layer(const std::filesystem::path& path);
 

@@ -1,4 +1,4 @@
-// The layer as users see it: checks, weights and their fold; the kernels do the arithmetic.
+// The memory layer's checks, weights and fold; the kernels do the arithmetic.
 #include "memattn/memory_augmented_attention.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@
 namespace memattn {
 namespace {
 
-// Less work a token when folded? The cost rule of docs/math.md.
+// Returns whether the folded route takes less work per token, by the cost rule of docs/math.md.
 bool folding_pays(const MemoryAugmentedAttentionConfig& config) {
   const auto units = static_cast<double>(config.units),
              slots = static_cast<double>(config.memory_size);
@@ -29,7 +29,7 @@ bool folding_pays(const MemoryAugmentedAttentionConfig& config) {
   return 2 * units * slots <= units * key + key * slots + slots * value + value * units;
 }
 
-// Another number at each call.
+// Returns another number at each call.
 std::uint64_t next_fold_id() {
   static std::atomic<std::uint64_t> last{0};
   return 1 + last.fetch_add(1, std::memory_order_relaxed);
@@ -55,7 +55,7 @@ struct MemoryAugmentedAttention<T>::Impl {
         pairs(other.pairs),
         fold_id(other.fold_id) {}
 
-  // The fold of the present weights, in memory of its own.
+  // Returns the fold of the present weights, in new memory.
   kernels::Prepared<T> fold(Route route) const {
     const bool folded = route == Route::kAuto ? folding_pays(config) : route == Route::kFolded;
     kernels::Prepared<T> result;
@@ -63,15 +63,14 @@ struct MemoryAugmentedAttention<T>::Impl {
     return result;
   }
 
-  // Folds again after a change of weights. The sizes stay, so this allocates nothing and cannot
-  // fail.
+  // Folds again after a change of weights. The sizes stay, so this neither allocates nor fails.
   void refold() noexcept {
     fold_pass(kernels, dims_of(config), weights, prepared.folded, prepared);
     round(prepared, pairs);
     fold_id = next_fold_id();
   }
 
-  // Makes of a fold what it is in bfloat16; nothing in float32.
+  // Rounds a fold to bfloat16; does nothing in float32.
   void round(const kernels::Prepared<T>& fold, kernels::PreparedPairs& result) const {
     if constexpr (std::is_same_v<T, float>) {
       if (config.precision == Precision::kBFloat16) {
@@ -79,7 +78,7 @@ struct MemoryAugmentedAttention<T>::Impl {
       }
     }
   }
-  // The same in memory of its own.
+  // The same in new memory.
   kernels::PreparedPairs round(const kernels::Prepared<T>& fold) const {
     kernels::PreparedPairs result;
     round(fold, result);
@@ -91,12 +90,12 @@ struct MemoryAugmentedAttention<T>::Impl {
   kernels::WeightPointers<const T> weights;  // into `flat`
   const kernels::Kernels<T>& kernels = kernels::chosen_kernels<T>();
   Route forced = Route::kAuto;
-  kernels::Prepared<T> prepared;  // always that of `flat`
-  kernels::PreparedPairs pairs;   // of `prepared`, in bfloat16
+  kernels::Prepared<T> prepared;  // always the fold of `flat`
+  kernels::PreparedPairs pairs;   // `prepared` in bfloat16
   std::uint64_t fold_id = 0;      // of `prepared`
 };
 
-// The config is checked in a statement of its own: the arguments of a call are evaluated in any
+// The config is checked in a separate statement: the arguments of a call are evaluated in any
 // order, and drawing weights multiplies sizes.
 template <typename T>
 MemoryAugmentedAttention<T>::MemoryAugmentedAttention(
@@ -257,7 +256,7 @@ void MemoryAugmentedAttention<T>::set_route(Route route) {
   }
   kernels::Prepared<T> prepared = impl_->fold(route);
   impl_->pairs = impl_->round(prepared);
-  impl_->prepared = std::move(prepared);  // which cannot fail
+  impl_->prepared = std::move(prepared);  // cannot fail
   impl_->forced = route;
   impl_->fold_id = next_fold_id();
 }

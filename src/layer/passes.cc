@@ -1,4 +1,4 @@
-// The fold, forward and backward passes, cut into pieces for threads.
+// The fold, forward and backward passes, in pieces for threads.
 #include "layer/passes.h"
 
 #include <algorithm>
@@ -17,20 +17,21 @@ std::int64_t forward_piece(const kernels::Dims& dims) {
   return divide_up(kernels::kBriefOperations, operations) * tile;
 }
 
-// Heads of a piece of the fold, with four products per head, or of its backward pass, with six.
+// Returns the heads of a piece of the fold, which computes four products per head, or of its
+// backward pass, which computes six.
 std::int64_t heads_piece(const kernels::Dims& dims) {
   const std::int64_t head = 4 * dims.units * dims.memory_size * (dims.key_dim + dims.value_dim);
   return divide_up(kernels::kBriefOperations, head);
 }
 
-// Columns of a piece of the gradient of the memory: a cache line of them or more.
+// Returns the columns of a piece of the memory's gradient, at least a cache line.
 std::int64_t memory_piece(const kernels::Dims& dims) {
   const std::int64_t column =
       2 * dims.memory_size * dims.num_heads * (dims.key_dim + dims.value_dim);
   return divide_up(divide_up(kernels::kBriefOperations, column), 48) * 48;
 }
 
-// Calls compute(first, last, workspace) for pieces of the tokens of a call.
+// Calls compute(first, last, workspace) for the pieces of a call's tokens.
 template <typename T, typename Compute>
 void for_pieces(const kernels::Dims& dims, const kernels::Call& call, std::int64_t workspace_size,
                 Compute compute) {
@@ -103,7 +104,7 @@ void backward_pass(const kernels::Kernels<T>& kernels, const kernels::Prepared<T
   const std::int64_t columns = dims.units, column_piece = memory_piece(dims);
   const std::int64_t column_pieces = divide_up(columns, column_piece);
   const std::int64_t threads = threads_for(std::max({parts, head_pieces, column_pieces}));
-  // Weights as backward wants them; once the tokens are done, dK and dV take their place.
+  // Holds the weights in the forms for backward, and dK and dV once the tokens are done.
   const std::int64_t weights_size =
       aligned(std::max(kernels.backward_weights(dims, prepared.folded),
                        kernels::KeysValuesGradients<T>::size(dims)));

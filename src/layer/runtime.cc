@@ -1,4 +1,4 @@
-// What runs, and the scratch of the calling thread.
+// The instruction set in use, and the scratch of the calling thread.
 #include "memattn/runtime.h"
 
 #include "kernels/kernel_table.h"

@@ -1,4 +1,4 @@
-// Memory for the scores of one call; the layer fills and reads it.
+// Memory for the scores of one call, which the layer fills and reads.
 #include "memattn/scores_cache.h"
 
 #include "check.h"
@@ -11,7 +11,7 @@ T* ScoresCache<T>::Impl::start(std::int64_t size) {
   holds = false;
   if (size > max_bytes / static_cast<std::int64_t>(sizeof(T))) return nullptr;
   if (values.size() < static_cast<std::size_t>(size)) {
-    values = kernels::AlignedVector<T>();  // or both would be alive; = {} would keep the memory
+    values = kernels::AlignedVector<T>();  // frees before it allocates; = {} would keep the memory
     values.resize(static_cast<std::size_t>(size));
   }
   return values.data();

@@ -9,19 +9,18 @@
 
 namespace memattn {
 
-// Which forward call the scores are of.
+// Identifies the forward call that computed the scores.
 struct KeptCall {
   Tokens tokens;
   std::int64_t first_step = 0;
-  std::uint64_t fold = 0;  // Impl::fold_id of the layer: no two changes of weights share one
+  std::uint64_t fold = 0;  // Impl::fold_id of the layer, unique for each change of weights
 
   bool operator==(const KeptCall&) const = default;
 };
 
 template <typename T>
 struct ScoresCache<T>::Impl {
-  // Room for `size` values, or null when that is more than max_bytes. What was held is held no
-  // more.
+  // Discards the old scores and returns room for `size` values, or null if that exceeds max_bytes.
   T* start(std::int64_t size);
 
   std::int64_t max_bytes = kMaxBytes;

@@ -14,13 +14,13 @@ kernels::AlignedVector<T>& scratch_buffer() noexcept {
   return buffer;
 }
 
-// At least `count` values from a cache line on, undefined ones, until this thread asks for the same
-// T again.
+// Returns at least `count` undefined values, aligned to a cache line. They are valid until this
+// thread requests scratch of the same type again.
 template <typename T>
 T* scratch(std::int64_t count) {
   kernels::AlignedVector<T>& buffer = scratch_buffer<T>();
   if (buffer.size() < static_cast<std::size_t>(count)) {
-    buffer = kernels::AlignedVector<T>();  // or both would be alive; = {} would keep the memory
+    buffer = kernels::AlignedVector<T>();  // frees before it allocates; = {} would keep the memory
     buffer.resize(static_cast<std::size_t>(count));
   }
   return buffer.data();

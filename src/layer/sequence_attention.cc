@@ -1,4 +1,4 @@
-// Folds on demand, and the calls on them.
+// Folds on demand, and runs calls on the folds.
 #include "layer/sequence_attention.h"
 
 #include <type_traits>

@@ -14,8 +14,8 @@
 
 namespace memattn {
 
-// Const methods may be called by any number of threads at once. Reads weights that its owner keeps
-// where they are.
+// Many threads may call the const methods at once. It reads weights in place, so their owner must
+// not move them.
 template <typename T>
 class SequenceAttention {
  public:
@@ -27,7 +27,7 @@ class SequenceAttention {
 
   const kernels::SequenceDims& dims() const { return dims_; }
 
-  // Forces a route, or with kAuto leaves it to the rule; it must be one of the enumeration.
+  // Forces a route, or with kAuto leaves the choice to the rule. The route must be valid.
   void force(SequenceRoute route) noexcept { forced_ = route; }
   SequenceRoute forced() const { return forced_; }
   SequenceRoute route(std::int64_t batch, std::int64_t steps1, std::int64_t steps2,
@@ -36,26 +36,26 @@ class SequenceAttention {
                                            : forced_;
   }
 
-  // What forward multiplies; it must be kFloat32 for doubles.
+  // Sets the precision of forward's products; it must be kFloat32 for doubles.
   void set_precision(Precision precision) noexcept {
     if (precision != precision_) weights_changed();
     precision_ = precision;
   }
 
-  // After a change of weights: every fold is out of date, and is made again, in its place, by the
-  // next call that needs it.
+  // Call this after a change of weights: every fold is out of date, and the next call that needs it
+  // computes it again in place.
   void weights_changed() noexcept {
     for (Fold& fold : folds_) fold.current.store(false, std::memory_order_relaxed);
   }
 
-  // The fold of the route of such a forward call, current until the weights change. Throws
+  // Returns the fold for the route of such a forward call, valid until the weights change. Throws
   // std::bad_alloc.
   const kernels::SequencePrepared<T>& prepared(const kernels::Call& call, std::int64_t steps2,
                                                bool training) const {
     return prepared(route(call.batch, call.steps, steps2, training));
   }
 
-  // Both throw std::bad_alloc when there is no memory, before anything is written.
+  // Both throw std::bad_alloc if memory runs out, before anything is written.
   void forward(const kernels::SequencePrepared<T>& fold, const kernels::Call& call,
                const SequenceInputs<T>& inputs, const kernels::SequenceForwardArrays<T>& arrays,
                bool training) const {
@@ -70,7 +70,7 @@ class SequenceAttention {
   std::int64_t bytes() const;  // of all folds
 
  private:
-  // Written under the lock while it is not current, read without one while it is.
+  // Written under the lock while it is out of date, read without a lock while it is current.
   struct Fold {
     std::atomic<bool> current{false};
     kernels::SequencePrepared<T> prepared;

@@ -22,7 +22,7 @@
 
 namespace memattn {
 
-// The attentions of a layer's config, and their weights in a flat buffer.
+// Returns the attentions of a config; their weights lie in one flat buffer.
 inline std::array<kernels::SequenceDims, 1> sides_of(const CrossAttentionConfig& config) {
   return {sequence_dims_of(config)};
 }
@@ -53,7 +53,7 @@ class SequenceLayer {
         sides(make_sides(std::make_index_sequence<kSides>())) {
     use_precision();
   }
-  // Folds are made anew where they are needed.
+  // A copy folds again when it needs to.
   SequenceLayer(const SequenceLayer& other)
       : config(other.config),
         flat(other.flat),
@@ -99,7 +99,7 @@ class SequenceLayer {
     changed();
   }
 
-  // The gradients of each side inside a flat buffer.
+  // Returns the gradients of each side inside a flat buffer.
   std::array<kernels::SequenceWeights<T>, kSides> gradients(std::span<T> grad_parameters) const {
     return side_weights(config, flat.infos(), grad_parameters.data());
   }

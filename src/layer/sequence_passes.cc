@@ -1,4 +1,4 @@
-// Pieces of the passes of an attention between two inputs.
+// The passes of an attention between two inputs, in pieces.
 #include "layer/sequence_passes.h"
 
 #include <algorithm>
@@ -16,16 +16,16 @@ namespace {
 
 using kernels::Way;
 
-// Sequences whose operands are made at a time: what tiles read again stays near.
+// The limit of operands computed at a time, so that tiles that read them again find them in cache.
 constexpr std::int64_t kOperandValues = 1 << 21;
 
-// Items of so many multiply-adds each that are worth a thread's while.
+// Returns how many items, of so many multiply-adds each, make a piece worth handing to a thread.
 std::int64_t piece_of(double multiply_adds) {
   const double brief = static_cast<double>(kernels::kBriefOperations) / 2;
   return static_cast<std::int64_t>(std::ceil(brief / std::max(1.0, multiply_adds)));
 }
 
-// What a forward pass does differently in bfloat16; in float and double, nothing.
+// The differences of a forward pass in bfloat16; none in float and double.
 template <typename T>
 class Rounding {
  public:
@@ -181,7 +181,7 @@ void sequence_backward_pass(const kernels::Kernels<T>& kernels,
   const std::int64_t B = call.batch, T1 = call.steps, T2 = inputs.steps2;
   const std::int64_t sums_size = aligned(kernels::SequenceSums<T>(prepared, nullptr).size);
   const bool empty = B == 0 || T1 == 0;
-  // Whole sequences whose sums are taken apart from those of the others.
+  // Each part is a number of whole sequences with sums of its own.
   const std::int64_t tokens = B * std::max(T1, T2);
   const std::int64_t most = divide_up(tokens, backward_part(tokens, sums_size));
   const std::int64_t part = empty ? 1 : divide_up(B, most), parts = empty ? 1 : divide_up(B, part);

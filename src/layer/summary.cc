@@ -1,4 +1,4 @@
-// Columns and thousands.
+// Columns, and numbers with thousands separators.
 #include "layer/summary.h"
 
 #include <algorithm>
@@ -10,7 +10,7 @@
 namespace memattn {
 namespace {
 
-// 1234567 as 1,234,567.
+// Formats 1234567 as 1,234,567.
 std::string with_commas(std::int64_t count) {
   std::string text = to_text(count);
   for (auto i = static_cast<std::ptrdiff_t>(text.size()) - 3; i > 0; i -= 3) {

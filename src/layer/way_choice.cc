@@ -72,9 +72,9 @@ WayCost cost_of(const kernels::SequenceDims& dims, const Way& way, std::int64_t 
 
 namespace {
 
-// Multiply-adds of empty lanes where queries and keys meet: a sequence's lanes are rounded up to
-// vectors of 16. Counting them makes (32, 10 -> 10, U 64, H 4) train on kLeftReadDense, 1,070 µs a
-// step on an AVX-512 Xeon, rather than on kRightValueDense2, 1,220.
+// Returns the multiply-adds of empty lanes in the products of queries and keys: the lanes of a
+// sequence are rounded up to vectors of 16. Counting them makes (32, 10 -> 10, U 64, H 4) train on
+// kLeftReadDense, 1,070 µs a step on an AVX-512 Xeon, rather than on kRightValueDense2, 1,220.
 double empty_lanes(const kernels::SequenceDims& dims, const Way& way, std::int64_t steps1,
                    std::int64_t steps2) {
   constexpr std::int64_t kLanes = 16;
@@ -88,10 +88,9 @@ double empty_lanes(const kernels::SequenceDims& dims, const Way& way, std::int64
 
 }  // namespace
 
-// Neither the batch nor the number of queries has a say, so that cuts of them change no bit; there
-// are taken to be as many queries as keys. AVX512-BF16 on a Zen 5, times faster than float32, by
-// multiply-adds for each rounded value: cross-xtft 7.6 and 0.86, hier-xtft 7 and 11 and 0.84, cross
-// 56 and 1.42.
+// Ignores the batch and the number of queries, assuming as many queries as keys, so that a split of
+// a call changes no bit. Speed over float32 with AVX512-BF16 on a Zen 5, by multiply-adds for each
+// rounded value: cross-xtft 7.6 and 0.86, hier-xtft 7 and 11 and 0.84, cross 56 and 1.42.
 bool rounding_pays(const kernels::SequenceDims& dims, const Way& way, std::int64_t steps2) {
   constexpr double kLeast = 16;
   const kernels::WayWidths widths(dims, way);

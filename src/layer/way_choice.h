@@ -11,14 +11,14 @@ namespace memattn {
 
 inline constexpr std::int64_t kSequenceWays = 7;
 
-// What a route other than kAuto is. Throws std::invalid_argument for a number that is none.
+// Returns the way of a route other than kAuto. Throws std::invalid_argument for an invalid number.
 kernels::Way way_of(SequenceRoute route);
 
-// The place of a route other than kAuto, 0 to kSequenceWays - 1, and the inverse.
+// Returns the index of a route other than kAuto, 0 to kSequenceWays - 1, and the inverse.
 std::int64_t index_of(SequenceRoute route);
 SequenceRoute route_at(std::int64_t index);
 
-// Multiply-adds of a way in the forward pass: of each token of source 1, and of source 2.
+// The multiply-adds of a way in the forward pass, per token of source 1 and of source 2.
 struct TokenWork {
   double query;
   double source;
@@ -26,7 +26,7 @@ struct TokenWork {
 TokenWork token_work(const kernels::SequenceDims& dims, const kernels::Way& way,
                      std::int64_t steps2);
 
-// Multiply-adds of a way: of the forward pass of one batch element, and of the fold.
+// The multiply-adds of a way: the forward pass of one batch element, and the fold.
 struct WayCost {
   double element;
   double fold;
@@ -34,14 +34,15 @@ struct WayCost {
 WayCost cost_of(const kernels::SequenceDims& dims, const kernels::Way& way, std::int64_t steps1,
                 std::int64_t steps2);
 
-// The route of the least cost: of an element where weights are frozen; with training, where each
-// step folds anew, of the whole batch and the fold. Empty lanes count as if they were full.
+// Returns the cheapest route. With frozen weights it compares the cost of one element; with
+// training, where each step folds again, the cost of the whole batch and the fold. Empty lanes
+// count as full ones.
 SequenceRoute cheapest_route(const kernels::SequenceDims& dims, std::int64_t batch,
                              std::int64_t steps1, std::int64_t steps2, bool training);
 
-// Whether bfloat16 makes a forward pass faster: whether a head's products are long enough to make
-// up for rounding what they multiply. Else a pass in bfloat16 computes in float32, on every
-// machine.
+// Returns whether bfloat16 makes a forward pass faster, that is, whether a head's products are long
+// enough to make up for rounding their operands. If not, a pass in bfloat16 computes in float32, on
+// every machine.
 bool rounding_pays(const kernels::SequenceDims& dims, const kernels::Way& way, std::int64_t steps2);
 
 }  // namespace memattn

@@ -1,4 +1,4 @@
-// The tables of weights, and how they are drawn.
+// The tables of weights, and their initial values.
 #include "layer/weights.h"
 
 #include <cmath>
@@ -14,7 +14,7 @@ namespace {
 
 bool is_bias(const WeightInfo& info) { return info.name.ends_with(".bias"); }
 
-// Lists weights one after another, each where the one before it ends.
+// Lists weights one after another without gaps.
 class WeightTable {
  public:
   explicit WeightTable(bool use_bias) : use_bias_(use_bias) {}
@@ -26,12 +26,12 @@ class WeightTable {
     end_ += info.size;
     infos_.push_back(std::move(info));
   }
-  // A kernel and a bias from F features to U.
+  // Adds a kernel and a bias from F features to U.
   void add_dense(std::string_view name, std::int64_t F, std::int64_t U) {
     add(concat(name, ".kernel"), {F, U});
     add(concat(name, ".bias"), {U});
   }
-  // The eight weights of a multi-head attention over U wide tokens.
+  // Adds the eight weights of a multi-head attention over tokens of width U.
   void add_attention(std::string_view prefix, const kernels::AttentionShape& shape) {
     const std::int64_t H = shape.num_heads, D = shape.key_dim, Dv = shape.value_dim;
     add(concat(prefix, "query.kernel"), {shape.query_units, H, D});
@@ -52,8 +52,9 @@ class WeightTable {
   std::vector<WeightInfo> infos_;
 };
 
-// Keras' glorot uniform: for a kernel of three axes it takes the last two as in and out and
-// multiplies both by the first (keras.initializers.VarianceScaling, compute_fans).
+// Returns the limit of Keras' glorot uniform. For a kernel of three axes Keras takes the last two
+// as fan-in and fan-out and multiplies both by the first (keras.initializers.VarianceScaling,
+// compute_fans).
 double glorot_limit(const std::vector<std::int64_t>& shape) {
   double fan_in = 1, fan_out = 1;
   for (std::size_t i = 0; i < shape.size(); ++i) {
@@ -80,7 +81,7 @@ void draw_uniform(std::int64_t size, double limit, std::uint64_t key, T* values)
   }
 }
 
-// The memory by `memory`, the other weights by the rule that all layers share.
+// Draws the memory by `memory` and the other weights by the rule that all layers share.
 template <typename T>
 std::vector<T> draw(const std::vector<WeightInfo>& infos, std::uint64_t seed,
                     const MemoryInitializer& memory = {}) {

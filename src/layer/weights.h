@@ -15,26 +15,27 @@ namespace memattn {
 
 kernels::Dims dims_of(const MemoryAugmentedAttentionConfig& config);
 
-// The attention of a CrossAttention, and those of a HierarchicalAttention: over the short-term
-// input and over the long-term input.
+// Returns the attention of a CrossAttention, or the two of a HierarchicalAttention: over the
+// short-term and over the long-term input.
 kernels::SequenceDims sequence_dims_of(const CrossAttentionConfig& config);
 std::array<kernels::SequenceDims, 2> sequence_dims_of(const HierarchicalAttentionConfig& config);
 
-// Names, shapes and places of all weights in Keras' order, from the config alone; no biases without
-// use_bias. The config must be valid.
+// Returns the names, shapes and offsets of all weights in Keras' order, from the config alone.
+// Without use_bias there are no biases. The config must be valid.
 std::vector<WeightInfo> weight_infos(const MemoryAugmentedAttentionConfig& config);
 std::vector<WeightInfo> weight_infos(const CrossAttentionConfig& config);
 std::vector<WeightInfo> weight_infos(const HierarchicalAttentionConfig& config);
 
-// The number of values in all weights together.
+// Returns the number of values in all weights together.
 template <typename Config>
 std::int64_t count_params(const Config& config) {
   const WeightInfo last = weight_infos(config).back();
   return last.offset + last.size;
 }
 
-// Fresh weights in the order of weight_infos: kernels glorot uniform with Keras' fans, biases zero,
-// memory by config.memory_initializer. Each value depends on config.seed and its place alone.
+// Returns initial weights in the order of weight_infos: kernels glorot uniform with Keras' fans,
+// biases zero, the memory by config.memory_initializer. Each value depends only on config.seed and
+// its position.
 template <typename T>
 std::vector<T> initial_parameters(const MemoryAugmentedAttentionConfig& config);
 template <typename T>
@@ -71,7 +72,7 @@ class WeightReader {
   Value* parameters_;
 };
 
-// The nine weights inside a flat buffer, from the infos of weight_infos(); biases are null without
+// Returns the nine weights inside a flat buffer, from weight_infos(); biases are null without
 // use_bias. Allocates nothing.
 template <typename Value>
 kernels::WeightPointers<Value> weight_pointers(std::span<const WeightInfo> infos,
@@ -83,7 +84,7 @@ kernels::WeightPointers<Value> weight_pointers(std::span<const WeightInfo> infos
   return pointers;
 }
 
-// Likewise the twelve weights of a CrossAttention.
+// Returns the twelve weights of a CrossAttention in the same way.
 template <typename Value>
 kernels::SequenceWeights<Value> sequence_weights(std::span<const WeightInfo> infos,
                                                  Value* parameters) {
@@ -97,8 +98,8 @@ kernels::SequenceWeights<Value> sequence_weights(std::span<const WeightInfo> inf
   return weights;
 }
 
-// Likewise the twenty weights of a HierarchicalAttention, as those of its two self-attentions, in
-// the order of sequence_dims_of().
+// Returns the twenty weights of a HierarchicalAttention in the same way, as those of its two
+// self-attentions, in the order of sequence_dims_of().
 template <typename Value>
 std::array<kernels::SequenceWeights<Value>, 2> hierarchical_weights(
     std::span<const WeightInfo> infos, Value* parameters) {

@@ -1,4 +1,4 @@
-// Values and slopes of the losses, element by element.
+// The losses of single errors and their slopes.
 #include "train/masked_loss.h"
 
 #include <algorithm>
@@ -71,7 +71,7 @@ double MaskedLoss::operator()(std::span<const T> errors, std::span<const std::ui
                   concat(counts.size(), " and ", grad_errors.size(), " values"),
                   concat(errors.size(), " values each, as many as errors"));
   }
-  // Checked before the parameter becomes a T, which a number too large would not fit.
+  // Checked as a double: a number too large would not fit a T.
   switch (kind) {
     case ErrorLoss::kSmape:
       return mean(errors, counts, T(0), smape<T>, grad_errors);

@@ -1,4 +1,4 @@
-// Mean losses of forecast errors, over the errors with a weight.
+// Mean losses of the forecast errors that count.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ struct MaskedLoss {
   // Returns the mean loss over the errors with counts[i] != 0, or 0 when there are none, and
   // overwrites grad_errors with its gradient, which is 0 where counts[i] == 0. An error that does
   // not count may be NaN. Throws std::invalid_argument, before anything is written, when the
-  // lengths differ, `kind` is no ErrorLoss, delta is not positive or q not in (0, 1).
+  // lengths differ, `kind` is not an ErrorLoss, delta is not positive or q not in (0, 1).
   template <typename T>
   double operator()(std::span<const T> errors, std::span<const std::uint8_t> counts,
                     std::span<T> grad_errors) const;

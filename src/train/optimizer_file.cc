@@ -1,4 +1,4 @@
-// An optimizer's file: safetensors with the options in its metadata, as docs/format.md says.
+// The file of an optimizer: safetensors with the options in its metadata (docs/format.md).
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -26,7 +26,7 @@ namespace {
 
 constexpr std::string_view kFormat = "memattn.Optimizer";
 constexpr std::string_view kFormatVersion = "1";
-// The metadata of every kind; each kind adds its options.
+// The metadata keys of every kind; each kind adds its options.
 constexpr std::array<std::string_view, 7> kCommonKeys = {
     "format", "format_version", "kind", "dtype", "learning_rate", "iterations", "parameters"};
 
@@ -54,7 +54,7 @@ void write_file(const std::filesystem::path& path, std::string_view kind,
   write_safetensors(path, tensors, metadata);
 }
 
-// An open file whose format and version are known to be right. Trusts nothing else in it.
+// An open file whose format and version have been checked. Nothing else in it is trusted.
 class OptimizerFile {
  public:
   explicit OptimizerFile(const std::filesystem::path& path) : reader_(path) {
@@ -82,7 +82,7 @@ class OptimizerFile {
       if (std::ranges::find(kCommonKeys, key) == kCommonKeys.end() &&
           std::ranges::find(options, key) == options.end()) {
         reader_.fail("__metadata__", concat("key ", in_quotes(key)),
-                     concat("only what ", kind, " has"));
+                     concat("only the keys of ", kind));
       }
     }
   }
@@ -94,20 +94,20 @@ class OptimizerFile {
     return text(key) == "true";
   }
 
-  // The optimizer of these options in the state of the file.
+  // Returns an optimizer with these options in the state of the file.
   template <typename T, typename Kind, typename Options>
   Kind make(const Options& options) const try {
     Kind optimizer(options);
     OptimizerState<T> state = optimizer.state();  // names the moments that these options ask for
     state.iterations = parsed<std::int64_t>("iterations", "an integer of 64 bits");
     state.parameters = parsed<std::int64_t>("parameters", "an integer of 64 bits");
-    // All tensors are checked before memory is taken for one. None is longer than the file.
+    // All tensors are checked before memory is allocated for one. None is longer than the file.
     for (const auto& [name, values] : state.moments)
       check_moment(name, kDtype<T>, state.parameters);
     for (const TensorInfo& tensor : reader_.tensors()) {
       if (!state.moments.contains(tensor.name)) {
         reader_.fail("header", concat("tensor ", in_quotes(tensor.name)),
-                     "only what the optimizer keeps");
+                     "only the optimizer's tensors");
       }
     }
     for (auto& [name, values] : state.moments) {
@@ -121,13 +121,13 @@ class OptimizerFile {
   }
 
  private:
-  const std::string& text(const char* key) const { return reader_.metadata_value(key, "it"); }
+  const std::string& text(const char* key) const { return reader_.metadata_value(key, "one"); }
 
   [[noreturn]] void fail(const char* key, std::string_view expected) const {
     reader_.fail(concat("__metadata__: ", key), in_quotes(text(key)), expected);
   }
 
-  // A number in the C locale, with nothing before or after it.
+  // Parses a number in the C locale, with nothing before or after it.
   template <typename Number>
   Number parsed(const char* key, std::string_view expected) const {
     const std::string& value = text(key);

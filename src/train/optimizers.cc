@@ -1,5 +1,5 @@
-// Keras' optimizers, one loop over the flat buffer each. What does not depend on the element is
-// computed in double for float too; the element's own arithmetic is in T, as Keras does it.
+// Keras' optimizers, each one loop over the flat buffer. Numbers that do not depend on the element
+// are computed in double, for float as well; the arithmetic of the element is in T, as in Keras.
 #include "memattn/optimizers.h"
 
 #include <algorithm>
@@ -16,10 +16,10 @@
 namespace memattn {
 namespace {
 
-// Beyond, a double no longer tells one step from the next.
+// Above this, a double no longer tells consecutive steps apart.
 constexpr std::int64_t kMaxIterations = std::int64_t{1} << 53;
 
-// A float that a double overflows would become infinite without a word.
+// A double too large for float would silently become infinite.
 template <typename T>
 bool is_finite_in(double value) {
   return std::abs(value) <= static_cast<double>(std::numeric_limits<T>::max());
@@ -49,7 +49,8 @@ const AdamOptions& checked(std::string_view kind, const AdamOptions& options) {
   check_not_negative<T>(kind, "learning_rate", options.learning_rate);
   check_beta("beta_1", options.beta_1);
   check_beta("beta_2", options.beta_2);
-  // A gradient that is always 0 (the key bias) divides 0 by epsilon: it must not vanish in T.
+  // A gradient that is always 0 (the key bias) divides 0 by epsilon, so epsilon must not vanish in
+  // T.
   if (!(is_finite_in<T>(options.epsilon) &&
         options.epsilon >= static_cast<double>(std::numeric_limits<T>::min()))) {
     fail_argument(kind, "epsilon", options.epsilon,
@@ -70,7 +71,7 @@ void check_no_overlap(std::string_view function, std::span<const T> gradients,
   }
 }
 
-// Keras decays before it updates, by the learning rate of the step.
+// Keras applies the decay before the update, with the learning rate of the step.
 template <typename T>
 void decay_weights(std::span<T> parameters, double learning_rate, double weight_decay) {
   const T factor = static_cast<T>(learning_rate * weight_decay);
@@ -85,7 +86,7 @@ T clip(std::span<T> gradients, double max_norm) {
   double sum = 0;
   for (const T g : gradients) sum += static_cast<double>(g) * static_cast<double>(g);
   const double norm = std::sqrt(sum);
-  // A norm beyond T counts as infinite, as it would if T had summed it.
+  // A norm too large for T counts as infinite, as if T had summed it.
   if (!(norm <= static_cast<double>(std::numeric_limits<T>::max()))) {
     for (T& g : gradients) g = std::numeric_limits<T>::quiet_NaN();
     return std::isnan(norm) ? std::numeric_limits<T>::quiet_NaN()
@@ -150,7 +151,8 @@ void Optimizer<T>::check_state(std::string_view function, const OptimizerState<T
   for (const std::string_view name : moments) {
     const auto moment = state.moments.find(std::string(name));
     if (moment == state.moments.end()) {
-      fail_argument(function, "moments", concat("no ", name), "it");
+      fail_argument(function, "moments", concat("no ", name),
+                    concat("one of ", state.parameters, " values"));
     }
     if (moment->second.size() != static_cast<std::size_t>(state.parameters)) {
       fail_argument(function, name, concat(moment->second.size(), " values"),
@@ -233,7 +235,7 @@ void Adam<T>::step(std::span<T> parameters, std::span<const T> gradients) {
   check_no_overlap<T>("Adam::step", gradients, "square", square_);
   const std::size_t size = parameters.size();
   if (this->iterations_ == 0) {
-    // Both or neither: the second may find no memory.
+    // Both or neither, since memory may run out for the second.
     std::vector<T> mean(size), square(size);
     mean_ = std::move(mean);
     square_ = std::move(square);
@@ -251,7 +253,7 @@ void Adam<T>::step(std::span<T> parameters, std::span<const T> gradients) {
   if (options_.weight_decay > 0) {
     decay_weights(parameters, this->learning_rate_, options_.weight_decay);
   }
-  // Through plain pointers: the compiler vectorises the loop, which it cannot through members.
+  // Through plain pointers the compiler vectorises the loop; through members it does not.
   T* const w = parameters.data();
   const T* const g = gradients.data();
   T* const m = mean_.data();
@@ -283,7 +285,7 @@ void Adam<T>::restore(OptimizerState<T> state) {
   constexpr std::array<std::string_view, 2> kMoments = {"mean", "square"};
   this->check_state("Adam::restore", state, kMoments);
   std::vector<T>& square = state.moments.at("square");
-  // NaN and infinity pass: gradients that are not finite lead to them.
+  // NaN and infinity are allowed: gradients that are not finite lead to them.
   for (std::size_t i = 0; i < square.size(); ++i) {
     if (square[i] < 0) {
       fail_argument("Adam::restore", concat("square[", i, "]"), square[i], "at least 0");

@@ -1,4 +1,4 @@
-// Schedule and moving average around AdamW.
+// The schedule of the learning rate and the moving average, around AdamW.
 #include "train/trainer.h"
 
 #include <algorithm>
@@ -86,7 +86,7 @@ void Trainer::restore(std::int64_t steps_done, std::span<const float> state) {
   }
   const std::span<const float> average = state.subspan(2 * size);
   std::vector<float> new_average(average.begin(), average.end());
-  // Before the first step there are zeros in place of the moments.
+  // Before the first step, zeros take the place of the moments.
   const std::size_t moment_size = steps_done == 0 ? 0 : size;
   const auto moment = [&](std::size_t part) {
     const auto begin = state.begin() + static_cast<std::ptrdiff_t>(part * size);

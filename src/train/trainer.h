@@ -13,8 +13,8 @@ namespace memattn {
 
 struct TrainerOptions {
   std::int64_t steps = 1;
-  std::int64_t warm_up = 0;     // steps; cut to half of `steps` if it is more
-  double learning_rate = 1e-3;  // the highest of the schedule
+  std::int64_t warm_up = 0;     // steps; at most half of `steps`
+  double learning_rate = 1e-3;  // the maximum of the schedule
   double weight_decay = 0;
   double clip_norm = 1;
   double average_decay = 0;  // > 0: finish() gives a moving average of the weights
@@ -35,17 +35,17 @@ class Trainer {
   // Clips the gradients in place and takes a step with them.
   void step(std::span<float> parameters, std::span<float> gradients);
 
-  // With average_decay: replaces the parameters by their average over the steps taken. A step that
-  // lies `age` steps back has weight decay^age, divided by the sum of all these weights.
+  // With average_decay, replaces the parameters by their average over the steps taken. A step that
+  // lies `age` steps back has the weight decay^age, divided by the sum of these weights.
   void finish(std::span<float> parameters) const;
 
-  // Returns what the next steps depend on beside the P parameters: Adam's mean (P), its square (P)
-  // and, with average_decay, the sum of the average (P), one after the other. All are 0 before the
-  // first step.
+  // Returns everything that the next steps depend on besides the P parameters: Adam's mean (P), its
+  // square (P) and, with average_decay, the sum of the average (P), in this order. All are 0 before
+  // the first step.
   [[nodiscard]] std::vector<float> state(std::size_t size) const;
-  // Continues as a trainer with the same options does after `steps_done` steps, whose state() this
-  // is. Throws std::invalid_argument, before anything is changed, when `steps_done` is out of range
-  // or the state has the wrong size or values that are not finite.
+  // Continues from a state() after `steps_done` steps of a trainer with the same options. Throws
+  // std::invalid_argument, before anything is changed, if `steps_done` is out of range or the state
+  // has the wrong size or values that are not finite.
   void restore(std::int64_t steps_done, std::span<const float> state);
 
  private:
@@ -53,7 +53,7 @@ class Trainer {
 
   TrainerOptions options_;
   AdamW<float> optimizer_;
-  std::vector<float> average_;  // of sum 1 - decay^steps
+  std::vector<float> average_;  // with weights that sum to 1 - decay^steps
 };
 
 }  // namespace memattn

@@ -1,1 +1,1 @@
-"""Tests of the Python face; a package so that they can share golden.py."""
+"""Tests of the Python package; itself a package so that tests can share golden.py."""

@@ -1,4 +1,4 @@
-"""What the tests of readers share."""
+"""Fixtures that the tests of readers share."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def write_csv(tmp_path: Path) -> Callable[[str | bytes], Path]:
-    """Writes data.csv and gives its path."""
+    """Return a function that writes data.csv and returns its path."""
 
     def write(text: str | bytes) -> Path:
         path = tmp_path / "data.csv"

@@ -1,7 +1,7 @@
-"""Every writer of the package with failing calls on files, for test_file_faults: FOLDER STRIDE.
+"""Runs every writer of the package while file operations fail, for test_file_faults: FOLDER STRIDE.
 
-Runs under LD_PRELOAD of tests/cpp/testing/file_faults.cc. Prints each thing that is wrong, and at
-the end how many faults there were.
+Runs under LD_PRELOAD of tests/cpp/testing/file_faults.cc. Prints every problem, and at the end the
+number of faults.
 """
 
 import contextlib
@@ -26,14 +26,21 @@ from memattn.forecast.data.table_files import kind_of_file, table_bytes
 from memattn.forecast.report import page
 
 CALLS = ["open", "write", "fsync", "close", "rename", "fchmod", "fstat", "flock", "unlink"]
-ERRORS = [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EACCES, errno.EINTR, 0]  # 0: one byte
+ERRORS = [
+    errno.ENOSPC,
+    errno.EIO,
+    errno.EDQUOT,
+    errno.EACCES,
+    errno.EINTR,
+    0,
+]  # 0: a write of one byte
 
 
 def repairs(folder: Path) -> Callable[[Path], object]:
-    """What `memattn doctor` writes of a layer whose slots are alike."""
+    """Return a function that writes the repair of `memattn doctor` for a layer with equal slots."""
     ill = folder.with_name("ill.safetensors")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that zeros cannot learn
+        warnings.simplefilter("ignore")  # the warning that zeros cannot learn
         MemoryAugmentedAttention(4, 3, 2, memory_initializer="zeros").save(ill)
 
     def repair(path: Path) -> None:
@@ -48,7 +55,7 @@ def repairs(folder: Path) -> Callable[[Path], object]:
 
 
 def report_and_figure(fitted: Forecaster) -> dict[str, Callable[[Path], object]]:
-    """What writes a report and a figure, each drawn once for all."""
+    """Return writers of a report and a figure, each drawn only once."""
     state = fitted._state("test")
     html, svg = page.render_report(state, [80]), page.series_picture(state, ".svg", None, [80])
     page.render_report = lambda *_, **__: html
@@ -57,7 +64,7 @@ def report_and_figure(fitted: Forecaster) -> dict[str, Callable[[Path], object]]
 
 
 def writers(folder: Path, long: bool) -> dict[str, Callable[[Path], object]]:
-    """What writes a file of the name; `long`: the report and its figure too."""
+    """Return the writer of each file name; with `long`, also of the report and its figure."""
     layer = MemoryAugmentedAttention(4, 3, 2, seed=1)
     table = pd.DataFrame(
         {

@@ -1,4 +1,4 @@
-"""Layers, healthy and ill, for the tests of what looks into them (tests/python/inspection)."""
+"""Healthy and defective layers for the tests of inspection (tests/python/inspection)."""
 
 import warnings
 from collections.abc import Callable
@@ -22,7 +22,7 @@ SHAPES = [
 
 
 def make_layer(shape: tuple[Any, ...], **options: Any) -> MemoryAugmentedAttention:
-    """A layer of one of SHAPES; that of zeros says nothing."""
+    """Return a layer with one of SHAPES, without the warning for a memory of zeros."""
     units, slots, heads, key_dim, value_dim = shape
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -32,13 +32,13 @@ def make_layer(shape: tuple[Any, ...], **options: Any) -> MemoryAugmentedAttenti
 
 
 def problem(units: int) -> tuple[np.ndarray, np.ndarray]:
-    """Tokens, and a target that is not the tokens and a constant."""
+    """Return tokens, and a target other than the tokens plus a constant."""
     x = np.random.default_rng(units).standard_normal((16, 10, units))
     return x, x + np.sin(2 * x)[..., ::-1]
 
 
 def train(layer: MemoryAugmentedAttention, steps: int, learning_rate: float = 0.003) -> float:
-    """Trains on `problem`, and gives the last loss."""
+    """Train on `problem` and return the last loss."""
     x, target = problem(layer.get_config()["units"])
     optimizer = Adam(learning_rate=learning_rate)
     for _ in range(steps):
@@ -50,7 +50,7 @@ def train(layer: MemoryAugmentedAttention, steps: int, learning_rate: float = 0.
 def change(
     layer: MemoryAugmentedAttention, **edits: Callable[[np.ndarray], object]
 ) -> MemoryAugmentedAttention:
-    """Changes weights by functions that edit an array, given by name with _ for the dot."""
+    """Change weights with functions that edit an array; keywords name them, with _ for the dot."""
     for name, edit in edits.items():
         dotted = name.replace("_", ".", 1)
         weight = layer.weights[dotted].copy()

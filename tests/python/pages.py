@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Block:
-    """A fenced block; what follows the language, as in ```python keras2, is `only`."""
+    """A fenced block; `only` is the word after the language, such as keras2 in ```python keras2."""
 
     page: Path
     line: int
@@ -21,7 +21,7 @@ class Block:
 
 
 def blocks(page: Path, language: str) -> list[Block]:
-    """All blocks of one language in a page."""
+    """Return all blocks of one language in a page."""
     text = page.read_text(encoding="utf-8")
     fence = re.compile(rf"^```{language}(?: (\w+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
     return [
@@ -31,12 +31,12 @@ def blocks(page: Path, language: str) -> list[Block]:
 
 
 def parameters(found: list[Block]) -> list[object]:
-    """Blocks as pytest parameters, named by page and line."""
+    """Return blocks as pytest parameters, named by page and line."""
     return [pytest.param(block.code, id=f"{block.page.name} line {block.line}") for block in found]
 
 
 def run(*command: object, cwd: Path) -> None:
-    """Run a command that has to succeed; a failure shows its output."""
+    """Run a command that must succeed; a failure shows its output."""
     result = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,

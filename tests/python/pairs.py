@@ -1,4 +1,4 @@
-"""The layers of two inputs, with inputs and golden files, for tests of what both must do."""
+"""The layers of two inputs, their inputs and golden files, for tests that both share."""
 
 import os
 from collections.abc import Iterable
@@ -28,13 +28,13 @@ CASES = [file.stem for file in FILES if not file.stem.startswith(("train_", "ker
 
 
 def on_jax_some(cases: Iterable[T]) -> list[T]:
-    """All cases, but every fifth one on JAX, which compiles each, unless MEMATTN_LONG_TESTS=1."""
+    """Return all cases; on JAX, which compiles each, a fifth, unless MEMATTN_LONG_TESTS=1."""
     short = os.environ.get("MEMATTN_TEST_HOST") == "jax" and "MEMATTN_LONG_TESTS" not in os.environ
     return list(cases)[:: 5 if short else 1]
 
 
 def small(kind: str, **options: Any) -> PairLayer:
-    """A layer of 6 units and two heads, whose inputs are 5 and 3 wide."""
+    """Return a layer of 6 units and two heads, whose inputs have widths 5 and 3."""
     first, second = WIDTHS[kind]
     return CLASSES[kind](6, 2, **{first: 5, second: 3, "seed": 1, **options})
 
@@ -42,14 +42,14 @@ def small(kind: str, **options: Any) -> PairLayer:
 def inputs(
     kind: str, batch: int = 3, steps: int = 7, keys: int = 4, dtype: str = "float32"
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Inputs of `small`; the hierarchical layer has as many of the one as of the other."""
+    """Return inputs of `small`; the hierarchical layer has the same number of steps in both."""
     draw = np.random.default_rng(0).standard_normal
     keys = steps if kind == "hierarchical" else keys
     return draw((batch, steps, 5)).astype(dtype), draw((batch, keys, 3)).astype(dtype)
 
 
 def with_biases(layer: PairLayer) -> PairLayer:
-    """Gives the layer biases that are not 0, so that no term can hide."""
+    """Give the layer biases other than 0, so that every term matters."""
     draw = np.random.default_rng(4).standard_normal
     layer.set_weights(
         {name: draw(weight.shape) for name, weight in layer.weights.items() if "bias" in name}
@@ -58,7 +58,7 @@ def with_biases(layer: PairLayer) -> PairLayer:
 
 
 def golden(case: str, dtype: str, **options: Any) -> tuple[PairLayer, dict[str, Any], dict]:
-    """The layer of a golden file with its weights, the masks of its call, and the file's arrays."""
+    """Return the layer of a golden file with its weights, the call's masks, and all arrays."""
     arrays, config = read(f"siblings/{case}")
     kind = "hierarchical" if "short.dense.kernel" in arrays else "cross"
     masks: dict[str, Any] = {name: arrays[name].astype(bool) for name in MASKS if name in arrays}
@@ -70,7 +70,7 @@ def golden(case: str, dtype: str, **options: Any) -> tuple[PairLayer, dict[str, 
 
 
 def equal(found: object, expected: object) -> None:
-    """Holds results or gradients against others, to the bit."""
+    """Compare results or gradients with others, to the bit."""
     if isinstance(found, dict):
         assert list(found) == list(expected)
         found, expected = list(found.values()), list(expected.values())
@@ -82,7 +82,7 @@ def equal(found: object, expected: object) -> None:
 
 
 def step_masks(kind: str, first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
-    """Masks of whole steps: some of each sequence, and of one sequence all."""
+    """Return masks of steps: some steps of each sequence, and all steps of one sequence."""
     rng = np.random.default_rng(3)
     names = ("query_mask", "value_mask") if kind == "cross" else ("short_mask", "long_mask")
     masks = {

@@ -1,6 +1,6 @@
-"""Every ```cpp block of README.md and docs/ is a program that compiles without warnings and runs.
+"""Every ```cpp block of README.md and docs/ compiles without warnings and runs.
 
-A program may write files: it runs in a folder of its own.
+A program may write files, so it runs in its own folder.
 """
 
 from pathlib import Path
@@ -16,21 +16,21 @@ FLAGS = ["-std=c++20", "-pthread", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'i
 
 @pytest.fixture(scope="module")
 def library() -> Path:
-    """Return libmemattn.a, which scripts/test has built before."""
+    """Return libmemattn.a, which scripts/test has already built."""
     if not (BUILD / "CMakeCache.txt").exists():
         run("cmake", "--preset", "release", cwd=ROOT)
     run("cmake", "--build", BUILD, "--target", "memattn", cwd=ROOT)
     return BUILD / "src" / "libmemattn.a"
 
 
-def test_readme_has_blocks() -> None:
+def test_readme_has_cpp_blocks() -> None:
     assert blocks(ROOT / "README.md", "cpp")
 
 
 @pytest.mark.parametrize(
     "code", parameters([block for page in PAGES for block in blocks(page, "cpp")])
 )
-def test_cpp_block(code: str, library: Path, tmp_path: Path) -> None:
+def test_cpp_block_compiles_and_runs(code: str, library: Path, tmp_path: Path) -> None:
     source = tmp_path / "block.cc"
     source.write_text(code, encoding="utf-8")
     program = tmp_path / "block"

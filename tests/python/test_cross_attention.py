@@ -1,4 +1,4 @@
-"""CrossAttention over NumPy arrays: what is its own, and its messages."""
+"""CrossAttention over NumPy arrays: its own behaviour, and its messages."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from .pairs import inputs, small, with_biases
 X1, X2 = inputs("cross")
 
 
-def test_names_of_weights() -> None:
+def test_weights_have_their_names_and_shapes() -> None:
     weights = small("cross", key_dim=4, value_dim=2).weights
     assert {name: weight.shape for name, weight in weights.items()} == {
         "source1.kernel": (5, 6),
@@ -31,7 +31,7 @@ def test_names_of_weights() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 7, 4), (3, 0, 4), (3, 7, 0), (0, 0, 0)])
-def test_empty(shape: tuple[int, int, int]) -> None:
+def test_empty_inputs_give_empty_results(shape: tuple[int, int, int]) -> None:
     batch, steps, keys = shape
     layer = with_biases(small("cross"))
     x1, x2 = np.ones((batch, steps, 5)), np.ones((batch, keys, 3))
@@ -44,7 +44,7 @@ def test_empty(shape: tuple[int, int, int]) -> None:
     assert all(not np.any(gradient) for gradient in gradients.values())
 
 
-def test_one_key_is_all_that_is_read() -> None:
+def test_with_one_key_only_its_value_matters() -> None:
     layer = with_biases(small("cross", dtype="float64"))
     y, scores = layer(X1, X2[:, :1], return_attention_scores=True)
     np.testing.assert_array_equal(scores, 1)
@@ -54,7 +54,7 @@ def test_one_key_is_all_that_is_read() -> None:
         np.testing.assert_array_equal(gradients[name], 0)
 
 
-def test_one_array_for_both() -> None:
+def test_one_array_may_be_both_inputs() -> None:
     layer = CrossAttention(6, 2, source1_units=5, source2_units=5, seed=1)
     np.testing.assert_array_equal(layer(X1, X1), layer(X1, X1.copy()))
     gradients = layer.backward(X1, X1, np.ones((3, 7, 6)))
@@ -75,7 +75,9 @@ def test_one_array_for_both() -> None:
         (None, X2, TypeError, "^x1: found NoneType of objects, expected an array of numbers$"),
     ],
 )
-def test_inputs_that_do_not_fit(x1: object, x2: object, error: type, message: str) -> None:
+def test_inputs_of_wrong_shape_or_type_are_refused(
+    x1: object, x2: object, error: type, message: str
+) -> None:
     layer = small("cross")
     with pytest.raises(error, match=message):
         layer(x1, x2)
@@ -83,7 +85,7 @@ def test_inputs_that_do_not_fit(x1: object, x2: object, error: type, message: st
         layer.backward(x1, x2, np.ones((3, 7, 6)))
 
 
-def test_a_gradient_that_does_not_fit() -> None:
+def test_a_gradient_of_wrong_shape_is_refused() -> None:
     message = r"^grad_y: found shape \(3, 4, 6\), expected \(3, 7, 6\)$"
     with pytest.raises(ValueError, match=message):
         small("cross").backward(X1, X2, np.ones((3, 4, 6)))
@@ -119,14 +121,14 @@ def test_a_gradient_that_does_not_fit() -> None:
         ),
     ],
 )
-def test_masks_that_do_not_fit(masks: dict, error: type, message: str) -> None:
+def test_masks_of_wrong_shape_or_type_are_refused(masks: dict, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         small("cross")(X1, X2, **masks)
     with pytest.raises(error, match=message):
         small("cross").backward(X1, X2, np.ones((3, 7, 6)), **masks)
 
 
-def test_masks_combine() -> None:
+def test_masks_are_combined_by_and() -> None:
     layer = small("cross")
     full = np.random.default_rng(1).random((3, 7, 4)) < 0.6
     query, value = full[..., 0], full[:, 0]
@@ -140,7 +142,7 @@ def test_masks_combine() -> None:
         layer(X1, X2, return_attention_scores="each")
 
 
-def test_nothing_to_read() -> None:
+def test_fully_masked_tokens_get_the_output_bias() -> None:
     nothing = {"query_mask": np.zeros((3, 7), bool), "return_attention_scores": True}
     layer = with_biases(small("cross"))
     y, scores = layer(X1, X2, **nothing)
@@ -151,7 +153,7 @@ def test_nothing_to_read() -> None:
 
 
 @pytest.mark.parametrize("route", ["as_written", "left_read", "right_value"])
-def test_a_stream_cut_in_calls_has_the_bits_of_one_call(route: str) -> None:
+def test_a_stream_split_into_calls_has_the_bits_of_one_call(route: str) -> None:
     layer = small("cross", dropout=0.4)
     layer.route = route
     x1, x2 = inputs("cross", batch=5, steps=13, keys=9)

@@ -1,4 +1,4 @@
-"""Every way in which a CSV can be wrong is told with file, line and column."""
+"""The CSV reader: accepted forms, and the file, line and column of every error."""
 
 import contextlib
 import os
@@ -20,13 +20,13 @@ Write = Callable[[str | bytes], Path]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_delimiters(write_csv: Write, delimiter: str) -> None:
+def test_delimiters_are_detected(write_csv: Write, delimiter: str) -> None:
     table = read_csv(write_csv(f"time{delimiter}a\n2024-01-01{delimiter}1.5\n"))
     assert table.names == ["time", "a"]
     assert table.rows == [["2024-01-01", "1.5"]]
 
 
-def test_byte_order_mark_quotes_blank_lines_and_line_ends(write_csv: Write) -> None:
+def test_byte_order_marks_quotes_blank_lines_and_line_ends_are_read(write_csv: Write) -> None:
     text = '\ufeff"a, b";"c"\r\n"x\r\ny"; 2 \r\n\r\n"";3\r\n'
     table = read_csv(write_csv(text))
     assert table.names == ["a, b", "c"]
@@ -34,7 +34,7 @@ def test_byte_order_mark_quotes_blank_lines_and_line_ends(write_csv: Write) -> N
     assert table.lines == [2, 5]
 
 
-def test_numbers(write_csv: Write) -> None:
+def test_numbers_are_parsed(write_csv: Write) -> None:
     table = read_csv(write_csv("a\n1\n-2.5\n+.5\n3.\n1e3\n-1E-2\n0\n"))
     np.testing.assert_array_equal(table.numbers(0), [1, -2.5, 0.5, 3, 1000, -0.01, 0])
 
@@ -55,7 +55,7 @@ def test_numbers(write_csv: Write) -> None:
         ("\x1b[31m", "not-a-number", r'found "\x1b[31m"'),
     ],
 )
-def test_bad_numbers(write_csv: Write, cell: str, kind: str, said: str) -> None:
+def test_bad_numbers_are_refused(write_csv: Write, cell: str, kind: str, said: str) -> None:
     path = write_csv(f"t,a\n1,1\n2,{cell}\n3,1\n")
     with pytest.raises(DataError) as caught:
         read_csv(path).numbers(1)
@@ -83,7 +83,7 @@ def test_bad_numbers(write_csv: Write, cell: str, kind: str, said: str) -> None:
         (b"a\n" + b"9" * 200_000 + b"\n", "malformed-csv", 2, "not valid CSV"),
     ],
 )
-def test_bad_files(
+def test_bad_files_are_refused(
     write_csv: Write, content: bytes, kind: str, line: int | None, said: str
 ) -> None:
     path = write_csv(content)
@@ -93,7 +93,7 @@ def test_bad_files(
     assert said in str(caught.value)
 
 
-def test_not_a_file(tmp_path: Path) -> None:
+def test_folders_and_missing_files_are_refused(tmp_path: Path) -> None:
     for path, kind in [(tmp_path, "not-a-file"), (tmp_path / "no.csv", "not-found")]:
         with pytest.raises(DataError) as caught:
             read_csv(path)
@@ -113,7 +113,9 @@ def test_not_a_file(tmp_path: Path) -> None:
     ],
     ids=["endless", "null", "circle", "a pipe without a writer", "an error", "long name"],
 )
-def test_odd_files(make: Callable[[Path], object], kind: str, said: str, tmp_path: Path) -> None:
+def test_devices_pipes_and_bad_links_are_refused(
+    make: Callable[[Path], object], kind: str, said: str, tmp_path: Path
+) -> None:
     path = tmp_path / "data.csv"
     make(path)
     with pytest.raises(DataError) as caught:
@@ -123,7 +125,7 @@ def test_odd_files(make: Callable[[Path], object], kind: str, said: str, tmp_pat
 
 
 @pytest.mark.parametrize("count", [3, 200_000])
-def test_pipes_are_read_to_a_bound(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pipes_are_read_up_to_a_limit(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_reader, "MAX_PIPE_BYTES", 300_000)
     reader, descriptor = os.pipe()
 
@@ -146,7 +148,7 @@ def test_pipes_are_read_to_a_bound(count: int, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("text", ["," * 1_000_000 + "\n1\n", '\n\n"a' + ";" * 3_000_000])
-def test_too_many_columns(write_csv: Write, text: str) -> None:
+def test_too_many_columns_are_refused(write_csv: Write, text: str) -> None:
     with pytest.raises(DataError, match=r"found [13],000,001 columns, expected at most 1,000,000"):
         read_csv(write_csv(text))
 
@@ -175,10 +177,10 @@ def test_many_columns_take_linear_time(write_csv: Write) -> None:
     path = write_csv(text + "\n")
     begin = time.process_time()
     assert len(panel_from_file(path)) == count
-    assert time.process_time() - begin < 8  # 0.7 s where names are not searched for one by one
+    assert time.process_time() - begin < 8  # 0.7 s if names are not searched one by one
 
 
-def test_looks_numeric(write_csv: Write) -> None:
+def test_numeric_looking_columns_are_recognised(write_csv: Write) -> None:
     table = read_csv(write_csv("a,b,c,d\n1,x,,NA\n2,y,,3\nz,4,,\n"))
     assert [table.looks_numeric(k) for k in range(4)] == [True, False, False, True]
 
@@ -190,7 +192,7 @@ def test_quoted_is_printable_and_short() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig", "utf-8"])
-def test_encodings(write_csv: Write, encoding: str) -> None:
+def test_encodings_are_detected(write_csv: Write, encoding: str) -> None:
     assert read_csv(write_csv("é\n1\n".encode(encoding))).names == ["é"]
 
 
@@ -208,7 +210,7 @@ def test_encodings(write_csv: Write, encoding: str) -> None:
         ("ds|v|w", ["1.234|0,5", "2.000|1,5"], [1234, 2000]),
     ],
 )
-def test_numbers_as_people_write_them(
+def test_decimal_commas_and_separators_of_thousands_are_read(
     write_csv: Write, header: str, cells: list[str], numbers: list[float]
 ) -> None:
     mark = header[2]
@@ -227,7 +229,7 @@ def test_numbers_as_people_write_them(
         ("ds;v", ["1,5", "1.55"]),
     ],
 )
-def test_numbers_of_two_meanings(write_csv: Write, header: str, cells: list[str]) -> None:
+def test_ambiguous_numbers_are_refused(write_csv: Write, header: str, cells: list[str]) -> None:
     rows = "".join(f"2024-01-0{row + 1}{header[2]}{cell}\n" for row, cell in enumerate(cells))
     with pytest.raises(DataError, match=r'found "1,.*", expected a number .*decimal point'):
         TableColumns(read_csv(write_csv(f"{header}\n{rows}"))).numbers("v")
@@ -243,7 +245,7 @@ def test_numbers_of_two_meanings(write_csv: Write, header: str, cells: list[str]
         "item,2024-01,2024-02\na,5,6\n",
     ],
 )
-def test_a_first_line_of_data(write_csv: Write, text: str) -> None:
+def test_a_first_line_of_data_is_refused(write_csv: Write, text: str) -> None:
     with pytest.raises(
         DataError, match=r"in the first line, expected column names; .* such as"
     ) as e:
@@ -251,7 +253,7 @@ def test_a_first_line_of_data(write_csv: Write, text: str) -> None:
     assert (e.value.kind, e.value.line) == ("no-header", 1)
 
 
-def test_names_that_count(write_csv: Write) -> None:
+def test_numbered_columns_are_accepted(write_csv: Write) -> None:
     panel = panel_from_file(write_csv(",0,1\n0,5,6\n1,5,7\n2,6,7\n"))
     assert panel.ids.tolist() == ["0", "1"]
 
@@ -274,7 +276,7 @@ def test_names_that_count(write_csv: Write) -> None:
     ],
 )
 @pytest.mark.parametrize("names", ["unique_id,ds,y", "shop,ds,sales"])
-def test_numbers_with_signs(
+def test_numbers_with_currency_or_percent_signs_are_refused(
     write_csv: Write, cell: str, kind: str, expected: str, names: str
 ) -> None:
     target, shown = names.split(",")[2], cell.strip('"')
@@ -286,7 +288,7 @@ def test_numbers_with_signs(
     assert error.problem == f'found "{shown}", expected {expected}'
 
 
-def test_a_column_of_signs_is_said_where_there_is_no_other(write_csv: Write) -> None:
+def test_a_column_with_signs_is_reported_only_if_it_is_the_only_candidate(write_csv: Write) -> None:
     rows = [f"2024-01-0{k},{k}%" for k in range(1, 6)]
     with pytest.raises(DataError, match=r'line 2, column "rate": found "1%", .* remove the "%"'):
         panel_from_file(write_csv("\n".join(["ds,rate", *rows])))
@@ -307,14 +309,14 @@ def test_a_column_of_signs_is_said_where_there_is_no_other(write_csv: Write) -> 
         'a,b,""\n1,2,\n3,,\n',
     ],
 )
-def test_empty_columns_and_rows_at_the_ends(write_csv: Write, text: str) -> None:
+def test_empty_columns_and_rows_at_the_ends_are_dropped(write_csv: Write, text: str) -> None:
     table = read_csv(write_csv(text))
     assert table.names == ["a", "b"]
     assert table.rows == [["1", "2"], ["3", ""]]
     assert table.lines == [2, 3]
 
 
-def test_other_empty_columns_and_rows_stay(write_csv: Write) -> None:
+def test_other_empty_columns_and_rows_are_kept(write_csv: Write) -> None:
     table = read_csv(write_csv("a,,b\n1,,2\n,,\n3,,4\n"))
     assert table.names == ["a", "", "b"]
     assert table.rows == [["1", "", "2"], ["", "", ""], ["3", "", "4"]]
@@ -336,7 +338,9 @@ def test_other_empty_columns_and_rows_stay(write_csv: Write) -> None:
         ),
     ],
 )
-def test_columns_without_names(write_csv: Write, text: str, kind: str, said: str) -> None:
+def test_columns_without_names_are_refused(
+    write_csv: Write, text: str, kind: str, said: str
+) -> None:
     with pytest.raises(DataError) as caught:
         read_csv(write_csv(text))
     assert caught.value.kind == kind

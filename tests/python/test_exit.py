@@ -1,7 +1,7 @@
-"""A process may end at any moment while threads compute: its status and output are its own.
+"""A process may end at any moment while threads compute; its status and output stay its own.
 
-Programs run in processes of their own, several at once so that the machine is busy. To test another
-Python, run this file with the pytest of an environment that has NumPy and the extension for it.
+Programs run in their own processes, several at once so that the machine is busy. To test another
+Python, run this file with pytest in an environment that has NumPy and the extension for it.
 """
 
 import os
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-# Runs of each program; what goes wrong does so by chance.
+# The runs of each program; failures happen by chance.
 RUNS = 20 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 4
 
-# What every program begins with. `in_threads(f)` has daemon threads call f for ever, and returns
+# The beginning of every program. `in_threads(f)` lets daemon threads call f forever, and returns
 # once each has called it.
 PROLOGUE = """
 import atexit, os, signal, sys, threading, time
@@ -26,7 +26,7 @@ def joined():
         worker.join()
         print("joined", flush=True)
 
-atexit.register(joined)  # before memattn is there, so that it runs after what memattn registers
+atexit.register(joined)  # before importing memattn, so that it runs after memattn's own
 
 import numpy as np
 import memattn
@@ -57,7 +57,7 @@ def in_threads(function, count=3):
 
 @dataclass
 class Program:
-    """What runs after the prologue, and how it has to end."""
+    """The code after the prologue, and the expected end of the process."""
 
     code: str
     status: int = 0
@@ -165,7 +165,7 @@ PROGRAMS = {
         "in_threads(lambda: layer(tokens)); print('end')",
         stdout="end\n(4, 500, 32)\n",
     ),
-    # Whoever parks threads as soon as exit functions run waits here for ever.
+    # Waits here forever if a library parks threads as soon as exit functions run.
     "a thread that is joined at exit": Program(
         "stopped = threading.Event()\n"
         "def work():\n"
@@ -199,7 +199,9 @@ PROGRAMS = {
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_a_process_ends_as_its_program_does(name: str, tmp_path: Path) -> None:
+def test_a_process_ends_with_the_status_and_output_of_its_program(
+    name: str, tmp_path: Path
+) -> None:
     program = PROGRAMS[name]
     # Python 3.12 warns of a fork beside threads.
     command = [sys.executable, "-W", "ignore", "-c", PROLOGUE + program.code]
@@ -237,13 +239,13 @@ def end_with_a_leak(prologue: str) -> str:
     return child.stderr
 
 
-def test_only_the_tests_hear_of_leaks() -> None:
+def test_leaks_are_reported_only_on_request() -> None:
     assert end_with_a_leak("") == ""
     asked = "from memattn import _memattn; _memattn.set_leak_warnings(True)"
     assert "leaked 1 instances" in end_with_a_leak(asked)
 
 
-def test_nothing_leaks() -> None:
+def test_no_object_leaks_at_exit() -> None:
     code = (
         PROLOGUE + "from memattn import _memattn; _memattn.set_leak_warnings(True)\n"
         "model = panel(steps=3)\n"

@@ -1,4 +1,4 @@
-"""Pictures as files: which kinds, and that the process keeps its own settings."""
+"""Figures as files: the supported kinds, and that the process keeps its own settings."""
 
 import matplotlib as mpl
 import pytest
@@ -16,8 +16,8 @@ def draw() -> Figure:
 
 
 @pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".PNG", b"\x89PNG")])
-def test_kinds(suffix: str, start: bytes) -> None:
-    mpl.get_backend()  # which sets it
+def test_svg_and_png_are_written(suffix: str, start: bytes) -> None:
+    mpl.get_backend()  # sets the backend
     before = mpl.rcParams.copy()
     content = picture(draw, suffix)
     assert content.startswith(start)
@@ -26,7 +26,7 @@ def test_kinds(suffix: str, start: bytes) -> None:
 
 
 @pytest.mark.parametrize("suffix", ["", ".pdf", ".svg\x1b"])
-def test_no_other_kind(suffix: str) -> None:
+def test_other_kinds_are_refused(suffix: str) -> None:
     with pytest.raises(DataError, match=r"must end in \.svg or \.png") as caught:
         picture(draw, suffix)
     assert "\x1b" not in str(caught.value)

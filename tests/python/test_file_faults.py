@@ -1,4 +1,4 @@
-"""Failing calls, killed processes and the order of the calls, for every writer of the package."""
+"""Failing calls, killed processes and the order of calls, for every writer of the package."""
 
 import os
 import random
@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[1] / "cpp" / "testing" / "file_faults.cc"
 LONG = bool(os.environ.get("MEMATTN_LONG_TESTS"))
 
 
-def test_every_writer_with_every_call_failing(tmp_path: Path) -> None:
+def test_every_writer_survives_every_failing_call(tmp_path: Path) -> None:
     shim, folder = tmp_path / "file_faults.so", tmp_path / "written"
     folder.mkdir()
     compiler = [os.environ.get("CXX", "c++"), "-std=c++20", "-shared", "-fPIC"]
@@ -55,7 +55,7 @@ while True:
 """
 
 
-def test_a_killed_process_leaves_a_whole_forecaster(tmp_path: Path) -> None:
+def test_a_killed_process_leaves_a_complete_forecaster(tmp_path: Path) -> None:
     written, path = tmp_path / "written", tmp_path / "written" / "forecaster"
     written.mkdir()
     seen = set()
@@ -73,7 +73,7 @@ def test_a_killed_process_leaves_a_whole_forecaster(tmp_path: Path) -> None:
         process.wait()
         process.stdout.close()
         contents = [(tmp_path / str(seed)).read_bytes() for seed in range(2)]
-        seen.add(contents.index(path.read_bytes()))  # the same seeds give the same bytes each turn
+        seen.add(contents.index(path.read_bytes()))  # equal seeds give equal bytes each time
         assert len(list(written.iterdir())) <= 2
     assert seen
     Forecaster.load(path).save(path)
@@ -95,7 +95,7 @@ while True:
 
 
 @pytest.mark.parametrize("name", ["layer.safetensors", "layer.npz"])
-def test_a_killed_process_leaves_a_whole_file(tmp_path: Path, name: str) -> None:
+def test_a_killed_process_leaves_a_complete_layer(tmp_path: Path, name: str) -> None:
     from memattn import convert
 
     path = tmp_path / name
@@ -114,14 +114,14 @@ def test_a_killed_process_leaves_a_whole_file(tmp_path: Path, name: str) -> None
         process.wait()
         process.stdout.close()
         assert path.read_bytes() in contents
-        # What this one left goes with the first write of the next.
+        # The next process's first write removes the file that this one left.
         assert len(list(tmp_path.iterdir())) <= 2
     convert.write(MemoryAugmentedAttention(64, 512, 2, seed=0), path)
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("name", ["layer.safetensors", "layer.npz"])
-def test_the_order_of_the_calls(tmp_path: Path, name: str) -> None:
+def test_files_are_synced_closed_and_renamed_in_order(tmp_path: Path, name: str) -> None:
     if shutil.which("strace") is None:
         pytest.skip("strace is not installed")
     path, trace = tmp_path / name, tmp_path / "trace"

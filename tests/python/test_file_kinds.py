@@ -1,4 +1,4 @@
-"""A file of another kind is named, gzip is read, and nothing unpacks to fill the memory."""
+"""Files of other kinds are named in errors, gzip is read, and no archive can fill the memory."""
 
 import gzip
 import io
@@ -59,7 +59,7 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_another_kind_is_named(tmp_path: Path, kind: str) -> None:
+def test_a_file_of_another_kind_is_named(tmp_path: Path, kind: str) -> None:
     assert kind_of(KINDS[kind][:HEAD]) == kind
     path = tmp_path / "table.csv"
     path.write_bytes(KINDS[kind])
@@ -70,12 +70,12 @@ def test_another_kind_is_named(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580])
-def test_a_safetensors_header_whose_length_looks_like_a_pickle(length: int) -> None:
+def test_safetensors_is_recognised_if_its_length_looks_like_a_pickle(length: int) -> None:
     data = length.to_bytes(8, "little") + b'{"w": {"dtype": "F32"'
     assert kind_of(data) == "a safetensors file"
 
 
-def test_text_is_text() -> None:
+def test_text_is_recognised() -> None:
     for data in (TEXT, "é".encode() * HEAD, b"[a],b\n", b"{a};b\n", b"<5,6\n", b"PKA,B\n"):
         assert kind_of(data[:HEAD]) == "text"
     assert kind_of(b"") == "an empty file"
@@ -110,7 +110,9 @@ def test_gzip_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parts: in
         (lambda data: gzip.compress(data), "gzip of a gzip archive, expected CSV; unpack it twice"),
     ],
 )
-def test_bad_gzip(tmp_path: Path, damage: Callable[[bytes], bytes], said: str) -> None:
+def test_bad_gzip_files_are_refused(
+    tmp_path: Path, damage: Callable[[bytes], bytes], said: str
+) -> None:
     path = tmp_path / "table.csv.gz"
     path.write_bytes(damage(gzip.compress(TEXT)))
     with pytest.raises(DataError, match=said) as caught:
@@ -120,7 +122,7 @@ def test_bad_gzip(tmp_path: Path, damage: Callable[[bytes], bytes], said: str) -
 
 @pytest.mark.parametrize("kind", [*KINDS, "text"])
 @pytest.mark.parametrize("what", [Forecaster, MemoryAugmentedAttention])
-def test_what_is_no_saved_model(tmp_path: Path, kind: str, what: Any) -> None:
+def test_loading_another_kind_of_file_is_refused(tmp_path: Path, kind: str, what: Any) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(KINDS.get(kind, TEXT))
     if kind in ("a safetensors file", f"a saved {what.__name__}"):
@@ -133,7 +135,7 @@ def test_what_is_no_saved_model(tmp_path: Path, kind: str, what: Any) -> None:
     assert str(caught.value) == f"{path}: found {kind}, expected a saved {noun}"
 
 
-def test_a_saved_forecaster_is_no_layer(tmp_path: Path) -> None:
+def test_a_saved_forecaster_is_not_read_as_layer_or_csv(tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     Forecaster(2, steps=1, intervals=False).fit(TABLE).save(path)
     assert kind_of(path.read_bytes()[:HEAD]) == "a saved Forecaster"
@@ -144,14 +146,14 @@ def test_a_saved_forecaster_is_no_layer(tmp_path: Path) -> None:
         Forecaster(2).fit(path.rename(tmp_path / "m.csv"))
 
 
-def test_text_is_no_parquet(tmp_path: Path) -> None:
+def test_text_named_parquet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     path.write_bytes(TEXT)
     with pytest.raises(DataError, match=r"cannot be read as Parquet .it looks like text"):
         panel_from_file(path)
 
 
-def test_folders_of_parquet(tmp_path: Path) -> None:
+def test_folders_of_parquet_are_read(tmp_path: Path) -> None:
     folder = tmp_path / "sales.parquet"
     for shop, rows in (("a b", TABLE[:4]), ("c", TABLE)):
         (folder / f"shop={quote(shop)}").mkdir(parents=True)
@@ -173,7 +175,7 @@ def test_folders_of_parquet(tmp_path: Path) -> None:
         panel_from_file(tmp_path / "empty")
 
 
-def test_parts_of_a_folder_that_differ(tmp_path: Path) -> None:
+def test_parts_of_a_folder_must_have_the_same_types(tmp_path: Path) -> None:
     folder = tmp_path / "sales"
     folder.mkdir()
     TABLE.assign(unique_id="01").to_parquet(folder / "a.parquet")
@@ -195,7 +197,7 @@ def test_parts_of_a_folder_that_differ(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [0, 3, 500])
-def test_a_part_of_a_folder_that_is_cut_off_is_named(tmp_path: Path, size: int) -> None:
+def test_a_truncated_part_of_a_folder_is_named(tmp_path: Path, size: int) -> None:
     for name, data in (("a", KINDS["Parquet"]), ("b", KINDS["Parquet"][:size])):
         (tmp_path / f"{name}.parquet").write_bytes(data)
     with pytest.raises(DataError, match=r"cannot be read as Parquet .*; write the file again") as e:
@@ -203,7 +205,7 @@ def test_a_part_of_a_folder_that_is_cut_off_is_named(tmp_path: Path, size: int) 
     assert (e.value.kind, e.value.file) == ("unreadable", tmp_path / "b.parquet")
 
 
-def test_a_column_called_as_its_folder(tmp_path: Path) -> None:
+def test_a_column_with_the_name_of_a_folder_key_is_refused(tmp_path: Path) -> None:
     part = tmp_path / "shop=1" / "a.parquet"
     part.parent.mkdir()
     TABLE.assign(shop="1").to_parquet(part)

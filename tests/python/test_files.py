@@ -1,4 +1,4 @@
-"""A file is the old or the new one, whole, and nothing else stays in its folder."""
+"""Atomic writes: a file is the old or the new one, complete, and no other file is left."""
 
 import errno
 import fcntl
@@ -24,32 +24,32 @@ def names_in(folder: Path) -> list[str]:
 
 
 def abandoned(folder: Path) -> Path:
-    """A temporary file as a killed process leaves it."""
+    """Write a temporary file such as a killed process leaves, and return its path."""
     path = folder / ".memattn-1-2-3.tmp"
     path.write_bytes(b"half")
     return path
 
 
-def test_replaces_and_keeps_the_permissions(tmp_path: Path) -> None:
+def test_a_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("old")
     path.chmod(0o640)
     with path.open() as reader:
         files.write_atomically(path, b"new")
-        assert reader.read() == "old"  # who reads the old file is not disturbed
+        assert reader.read() == "old"  # an open reader keeps the old file
     assert path.read_bytes() == b"new"
     assert path.stat().st_mode & 0o777 == 0o640
     assert names_in(tmp_path) == ["out.csv"]
 
 
-def test_follows_links(tmp_path: Path) -> None:
+def test_symbolic_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "real")
     files.write_atomically(tmp_path / "link", b"new")
     assert (tmp_path / "real").read_bytes() == b"new"
     assert (tmp_path / "link").is_symlink()
 
 
-def test_a_link_in_a_circle(tmp_path: Path) -> None:
+def test_a_circular_link_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "circle"
     path.symlink_to(path)
     for call in (lambda: files.check_writable(path), lambda: files.write_atomically(path, b"new")):
@@ -68,7 +68,7 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["out.csv"]
 
 
-def test_a_file_that_is_replaced_is_said_to_be(tmp_path: Path) -> None:
+def test_the_error_after_a_replacement_says_so(tmp_path: Path) -> None:
     error = _memattn.FileReplacedError(errno.EIO, "out.csv: cannot sync its folder: why")
     assert isinstance(error, OSError)
     said = files.write_error(Path("out.csv"), error)
@@ -78,7 +78,7 @@ def test_a_file_that_is_replaced_is_said_to_be(tmp_path: Path) -> None:
     )
 
 
-def test_check_writable(tmp_path: Path) -> None:
+def test_check_writable_refuses_unwritable_paths(tmp_path: Path) -> None:
     files.check_writable(tmp_path / "new.csv")
     assert names_in(tmp_path) == []
     os.mkfifo(tmp_path / "pipe")
@@ -94,15 +94,15 @@ def test_check_writable(tmp_path: Path) -> None:
         assert caught.value.kind == "unwritable"
 
 
-def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
+def test_the_next_write_removes_temporaries_of_killed_processes(tmp_path: Path) -> None:
     abandoned(tmp_path)
     (tmp_path / ".memattn-other").write_text("not a temporary file")
-    (tmp_path / "memattn-1.tmp").write_text("nor this")
+    (tmp_path / "memattn-1.tmp").write_text("not a temporary file either")
     files.write_atomically(tmp_path / "file", b"new")
     assert names_in(tmp_path) == [".memattn-other", "file", "memattn-1.tmp"]
 
 
-def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
+def test_temporaries_of_running_processes_stay(tmp_path: Path) -> None:
     with abandoned(tmp_path).open() as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         files.write_atomically(tmp_path / "file", b"new")
@@ -111,7 +111,7 @@ def test_what_a_living_process_writes_stays(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["file"]
 
 
-def test_only_files_of_the_same_user_go(tmp_path: Path) -> None:
+def test_only_temporaries_of_the_same_user_are_removed(tmp_path: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")
     os.chown(abandoned(tmp_path), NOBODY, NOBODY)
@@ -133,8 +133,8 @@ for _ in range(40):
 """
 
 
-def test_two_processes_and_two_threads_at_once(tmp_path: Path) -> None:
-    """Neither removes the other's temporary file, and the file is always one of theirs, whole."""
+def test_two_processes_and_two_threads_may_write_at_once(tmp_path: Path) -> None:
+    """No writer removes another's temporary file, and the file always has one content, complete."""
     path = tmp_path / "file"
     processes = [
         subprocess.Popen([sys.executable, "-c", WRITER, str(path), letter]) for letter in "ab"
@@ -163,8 +163,8 @@ def test_two_processes_and_two_threads_at_once(tmp_path: Path) -> None:
     assert names_in(tmp_path) == ["file"]
 
 
-def test_what_a_signal_interrupts_is_removed(tmp_path: Path) -> None:
-    """From another thread, as the command line's handler does it; the write then fails."""
+def test_an_interrupted_write_leaves_no_temporary_file(tmp_path: Path) -> None:
+    """Removed from another thread, like in the command line's handler; the write then fails."""
     path = tmp_path / "file"
     path.write_text("old")
     done = threading.Event()
@@ -208,8 +208,8 @@ def test_a_private_file_stays_private_while_it_is_written(tmp_path: Path) -> Non
     assert seen == {0o600}
 
 
-def test_the_group_of_a_file_is_kept_or_given_nothing(tmp_path: Path) -> None:
-    """Else the writer's own group could read what only the file's group was meant to."""
+def test_the_group_is_kept_or_loses_its_permissions(tmp_path: Path) -> None:
+    """Otherwise the writer's own group could read a file meant for the file's group."""
     if os.geteuid() != 0:
         pytest.skip("only root can give a file away")
     path = tmp_path / "file"
@@ -219,7 +219,7 @@ def test_the_group_of_a_file_is_kept_or_given_nothing(tmp_path: Path) -> None:
     files.write_atomically(path, b"new")
     assert (path.stat().st_uid, path.stat().st_gid) == (NOBODY, 4242)
     assert path.stat().st_mode & 0o777 == 0o640
-    # An ordinary user who owns the file, and is not in its group.
+    # An ordinary user who owns the file but is not in its group.
     tmp_path.chmod(0o777)
     as_nobody(tmp_path, "files.write_atomically(Path('file'), b'newer')")
     assert path.read_bytes() == b"newer"
@@ -228,7 +228,7 @@ def test_the_group_of_a_file_is_kept_or_given_nothing(tmp_path: Path) -> None:
 
 
 def as_nobody(folder: Path, code: str) -> str:
-    """What `code` prints when an ordinary user runs it in `folder`."""
+    """Return the output of `code` run by an ordinary user in `folder`."""
     program = "from pathlib import Path\nfrom memattn import files\nimport os\n"
     program += f"os.chdir({str(folder)!r}); os.setgroups([]); os.setgid({NOBODY})\n"
     program += f"os.setuid({NOBODY})\ntry:\n    {code}\nexcept Exception as error: print(error)"
@@ -238,8 +238,8 @@ def as_nobody(folder: Path, code: str) -> str:
     return done.stdout
 
 
-def test_a_folder_that_cannot_be_synced_is_refused_before_the_replacing(tmp_path: Path) -> None:
-    """One that may be written and not read: an ordinary user cannot open it, so cannot sync it."""
+def test_a_folder_that_cannot_be_synced_is_refused_before_the_replacement(tmp_path: Path) -> None:
+    """A writable but unreadable folder: an ordinary user cannot open it, and so cannot sync it."""
     if os.geteuid() != 0:
         pytest.skip("needs to become another user")
     folder = tmp_path / "write-only"
@@ -255,7 +255,7 @@ def test_a_folder_that_cannot_be_synced_is_refused_before_the_replacing(tmp_path
     assert names_in(folder) == ["file"]
 
 
-def test_open_streams_are_refused(tmp_path: Path) -> None:
+def test_open_streams_are_not_replaced(tmp_path: Path) -> None:
     link = tmp_path / "link"
     link.symlink_to("/dev/stdout")
     for path in (Path("/dev/stdout"), Path("/dev/fd/1"), link):
@@ -277,7 +277,7 @@ def test_open_streams_are_refused(tmp_path: Path) -> None:
         (OSError("no number"), "unreadable", "cannot be read: no number"),
     ],
 )
-def test_errors_of_reading(error: Exception, kind: str, said: str) -> None:
+def test_read_errors_become_data_errors(error: Exception, kind: str, said: str) -> None:
     path = Path("a.bin")
     with (
         pytest.raises(DataError) as caught,
@@ -301,7 +301,7 @@ def test_errors_of_reading(error: Exception, kind: str, said: str) -> None:
         (0, "no", "write-failed", "no number"),
     ],
 )
-def test_errors_of_writing(number: int, name: str, kind: str, said: str) -> None:
+def test_write_errors_become_data_errors(number: int, name: str, kind: str, said: str) -> None:
     error = OSError(number, "why") if number else OSError("no number")
     found = files.write_error(Path(name), error)
     assert (found.kind, str(found)) == (kind, f"cannot write {name}: {said}")

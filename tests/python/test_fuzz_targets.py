@@ -1,4 +1,4 @@
-"""The fuzz targets in Python accept their corpus, and refuse it damaged: without Atheris."""
+"""The Python fuzz targets accept their corpus and survive damage to it, without Atheris."""
 
 import importlib.util
 import random
@@ -35,7 +35,7 @@ def test_the_program_lists_the_targets(targets: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("name", LISTED)
-def test_corpus(targets: ModuleType, name: str) -> None:
+def test_a_target_accepts_its_corpus_and_survives_damage(targets: ModuleType, name: str) -> None:
     files = sorted((FOLDER / "corpus" / name).iterdir())
     assert files
     rng = random.Random(0)
@@ -49,7 +49,7 @@ def test_corpus(targets: ModuleType, name: str) -> None:
             targets.run(name, bytes(damaged))
 
 
-def test_an_unknown_target_is_said() -> None:
+def test_an_unknown_target_is_an_error() -> None:
     words = [sys.executable, FOLDER / "fuzz_python.py", "nothing"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -1,4 +1,4 @@
-"""HierarchicalAttention over NumPy arrays: what is its own, and its messages."""
+"""HierarchicalAttention over NumPy arrays: its own behaviour, and its messages."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from .pairs import inputs, small, with_biases
 SHORT, LONG = inputs("hierarchical")
 
 
-def test_names_of_weights() -> None:
+def test_weights_have_their_names_and_shapes() -> None:
     heads = {
         "query.kernel": (6, 2, 4),
         "query.bias": (2, 4),
@@ -36,7 +36,7 @@ def test_names_of_weights() -> None:
     )
 
 
-def test_it_is_the_sum_of_two_self_attentions() -> None:
+def test_output_is_the_sum_of_two_self_attentions() -> None:
     layer = with_biases(small("hierarchical", dtype="float64"))
     weights = layer.weights
     mask = np.random.default_rng(1).random((3, 7)) < 0.7
@@ -60,7 +60,7 @@ def test_it_is_the_sum_of_two_self_attentions() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 7), (3, 0), (0, 0)])
-def test_empty(shape: tuple[int, int]) -> None:
+def test_empty_inputs_give_empty_results(shape: tuple[int, int]) -> None:
     layer = small("hierarchical")
     short, long = np.ones((*shape, 5)), np.ones((*shape, 3))
     y, scores = layer(short, long, return_attention_scores=True)
@@ -70,7 +70,7 @@ def test_empty(shape: tuple[int, int]) -> None:
     assert all(not np.any(gradient) for gradient in gradients.values())
 
 
-def test_one_array_for_both() -> None:
+def test_one_array_may_be_both_inputs() -> None:
     layer = HierarchicalAttention(6, 2, short_units=5, long_units=5, seed=1)
     np.testing.assert_array_equal(layer(SHORT, SHORT), layer(SHORT, SHORT.copy()))
     gradients = layer.backward(SHORT, SHORT, np.ones((3, 7, 6)))
@@ -101,7 +101,9 @@ def test_one_array_for_both() -> None:
         (SHORT, [[1], [2, 3]], TypeError, "^long: found list that gives no array"),
     ],
 )
-def test_inputs_that_do_not_fit(short: object, long: object, error: type, message: str) -> None:
+def test_inputs_of_wrong_shape_or_type_are_refused(
+    short: object, long: object, error: type, message: str
+) -> None:
     layer = small("hierarchical")
     with pytest.raises(error, match=message):
         layer(short, long)
@@ -111,7 +113,7 @@ def test_inputs_that_do_not_fit(short: object, long: object, error: type, messag
         layer.backward(short, long, np.ones((3, 7, 6)))
 
 
-def test_a_gradient_that_does_not_fit() -> None:
+def test_a_gradient_of_wrong_shape_is_refused() -> None:
     message = r"^grad_y: found shape \(3, 7, 5\), expected \(3, 7, 6\)$"
     with pytest.raises(ValueError, match=message):
         small("hierarchical").backward(SHORT, LONG, np.ones((3, 7, 5)))
@@ -142,14 +144,14 @@ def test_a_gradient_that_does_not_fit() -> None:
         ),
     ],
 )
-def test_masks_that_do_not_fit(masks: dict, error: type, message: str) -> None:
+def test_masks_of_wrong_shape_or_type_are_refused(masks: dict, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         small("hierarchical")(SHORT, LONG, **masks)
     with pytest.raises(error, match=message):
         small("hierarchical").backward(SHORT, LONG, np.ones((3, 7, 6)), **masks)
 
 
-def test_masks_combine() -> None:
+def test_masks_are_combined_by_and() -> None:
     layer = small("hierarchical")
     rng = np.random.default_rng(1)
     full, short, long = (
@@ -164,7 +166,7 @@ def test_masks_combine() -> None:
         np.testing.assert_array_equal(found != 0, np.broadcast_to(kept[:, None], found.shape))
 
 
-def test_nothing_to_read() -> None:
+def test_fully_masked_tokens_get_the_output_bias() -> None:
     nothing = {"short_mask": np.zeros((3, 7), bool), "return_attention_scores": True}
     scores = small("hierarchical")(SHORT, LONG, **nothing)[1]
     np.testing.assert_array_equal(scores[0], 0)

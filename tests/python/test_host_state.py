@@ -1,4 +1,4 @@
-"""The process that loads memattn finds its own state as it was: after import, fit and an error."""
+"""memattn leaves the state of the process unchanged: by its import, a fit and an error."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# Two functions that return MXCSR and the x87 control word, or FPCR twice on Arm.
+# Two functions that return MXCSR and the x87 control word, or twice FPCR on Arm.
 FLOATING_POINT = """
 #if defined(__x86_64__)
 #include <xmmintrin.h>
@@ -27,7 +27,7 @@ void flush_denormals(void) {
 }
 """
 
-# Takes the state before and after each action of the program, and prints what has changed.
+# Compares the state before and after each action of the program, and prints the differences.
 WATCH = """
 import ctypes, locale, os, random, signal, sys, threading, warnings
 import numpy as np
@@ -151,7 +151,7 @@ def run(library: Path, code: str, locale: str = "C", mode: str = "") -> tuple[in
 
 @pytest.mark.parametrize("mode", ["", "flush"])
 @pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_the_state_of_the_process_stays(library: Path, locale: str, mode: str) -> None:
+def test_the_state_of_the_process_is_unchanged(library: Path, locale: str, mode: str) -> None:
     assert run(library, ACTIONS, locale, mode) == (0, "done\n", "")
 
 
@@ -170,7 +170,7 @@ def test_the_state_of_the_process_stays(library: Path, locale: str, mode: str) -
         ("locale.setlocale(locale.LC_ALL, 'C.UTF-8')", "locale"),
     ],
 )
-def test_a_change_is_seen(library: Path, change: str, key: str) -> None:
+def test_a_change_of_the_state_is_detected(library: Path, change: str, key: str) -> None:
     status, stdout, stderr = run(library, f"unchanged_by('it', lambda: {change})")
     assert (status, stderr) == (0, "")
     assert f"it changed {key}: " in stdout

@@ -1,4 +1,4 @@
-"""The package as it is installed: what it holds, how it is built, how its errors look."""
+"""The installed package: its content, its build, and its errors."""
 
 import errno
 import importlib.metadata
@@ -17,7 +17,7 @@ from memattn import _memattn
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_one_version() -> None:
+def test_the_version_is_the_same_everywhere() -> None:
     header = (ROOT / "include/memattn/version.h").read_text()
     version = re.search(r'MEMATTN_VERSION "(.*)"', header)[1]
     parts = re.findall(r"MEMATTN_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", header)
@@ -27,7 +27,7 @@ def test_one_version() -> None:
     assert f"\n## {version}" in (ROOT / "CHANGELOG.md").read_text()
 
 
-def test_wheel_holds_the_package_only() -> None:
+def test_wheel_contains_only_the_package() -> None:
     files = {str(file) for file in importlib.metadata.files("memattn")}
     inside = {file for file in files if file.startswith("memattn/")}
     assert {"memattn/py.typed", "memattn/_memattn.pyi", "memattn/__init__.py"} <= inside
@@ -56,7 +56,7 @@ def test_extension_is_stripped_and_stands_alone() -> None:
     }
 
 
-def test_import_needs_nothing_but_numpy() -> None:
+def test_import_needs_only_numpy() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys("
         "['pandas', 'narwhals', 'rich', 'click', 'matplotlib', 'jinja2', 'h5py', 'onnx']));"
@@ -67,7 +67,7 @@ def test_import_needs_nothing_but_numpy() -> None:
 
 
 def test_nothing_leaks_at_exit() -> None:
-    # nanobind reports on stderr what is still alive when the interpreter ends.
+    # nanobind reports objects that are still alive when the interpreter ends on stderr.
     code = (
         "import memattn, numpy as np\n"
         "from memattn import _memattn; _memattn.set_leak_warnings(True)\n"
@@ -102,14 +102,14 @@ def test_system_error_is_an_os_error(tmp_path: Path) -> None:
     assert caught.value.errno == errno.ENOENT
 
 
-def test_a_path_of_odd_bytes_survives(tmp_path: Path) -> None:
+def test_a_path_that_is_not_utf8_is_escaped_in_messages(tmp_path: Path) -> None:
     path = tmp_path / os.fsdecode(b"odd \xff name")
     with pytest.raises(FileNotFoundError, match=r"odd \\xff name"):
         memattn.MemoryAugmentedAttention.load(path)
 
 
 def source_files() -> list[Path]:
-    """All C++ and Python sources of the project, written by us."""
+    """Return all C++ and Python sources of the project."""
     folders = ["include", "src", "python", "bench", "docs", "examples", "fuzz", "scripts", "tests"]
     files = [path for folder in folders for path in (ROOT / folder).rglob("*")]
     kinds = {".h", ".cc", ".py"}
@@ -119,7 +119,7 @@ def source_files() -> list[Path]:
 
 
 def opens_with_purpose(path: Path, first: str) -> bool:
-    """Whether line `first` is a comment, or the include of the header that holds the purpose."""
+    """Return whether line `first` is a comment or docstring, or includes the header that has it."""
     if path.suffix == ".py":
         return first.startswith('"""')
     own = re.sub("_test$", "", path.stem)
@@ -127,7 +127,7 @@ def opens_with_purpose(path: Path, first: str) -> bool:
 
 
 @pytest.mark.parametrize("path", source_files(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_a_file_says_its_purpose_and_is_short(path: Path) -> None:
+def test_a_source_file_states_its_purpose_and_is_short(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
     assert len(lines) <= 500
     assert lines == [] or opens_with_purpose(path, lines[0])

@@ -1,4 +1,4 @@
-"""The layer over NumPy arrays: values by other people's code, and what its users expect of it."""
+"""The layer over NumPy arrays: values from other software, and its interface."""
 
 import array
 import copy
@@ -29,7 +29,7 @@ X = tokens(2, 3, 6)
 
 @pytest.mark.parametrize(("dtype", "limit"), [("float64", 1e-12), ("float32", 3e-6)])
 @pytest.mark.parametrize("case", CASES)
-def test_golden(case: str, dtype: str, limit: float) -> None:
+def test_results_equal_the_golden_values(case: str, dtype: str, limit: float) -> None:
     arrays, config = read(case)
     masks = masks_of(arrays, config)
     layer = MemoryAugmentedAttention(**config, dtype=dtype, seed=0)
@@ -44,12 +44,12 @@ def test_golden(case: str, dtype: str, limit: float) -> None:
     for name, found in gradients.items():
         expected = arrays[f"grad.{name}"]
         assert found.shape == expected.shape
-        # Theirs of key.bias is rounding noise around the 0 that ours is.
+        # The golden gradient of key.bias is rounding noise around 0; this library's is exactly 0.
         scale = arrays["grad.query.bias"] if name == "key.bias" else expected
         assert np.abs(found - expected).max() <= limit * np.abs(scale).max(), name
 
 
-def test_shapes_and_types() -> None:
+def test_results_have_their_shapes_and_types() -> None:
     for dtype in ("float32", "float64", np.float32, np.dtype("float64")):
         layer = small(dtype=dtype)
         assert layer.dtype == np.dtype(dtype).name
@@ -62,7 +62,7 @@ def test_shapes_and_types() -> None:
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 6), (2, 0, 6), (0, 0, 6)])
-def test_empty(shape: tuple[int, ...]) -> None:
+def test_empty_inputs_give_empty_results(shape: tuple[int, ...]) -> None:
     layer = small()
     y, scores = layer(np.empty(shape), return_attention_scores=True)
     assert y.shape == shape
@@ -71,7 +71,7 @@ def test_empty(shape: tuple[int, ...]) -> None:
     assert all(not np.any(gradient) for gradient in gradients.values())
 
 
-def test_takes_anything_that_is_an_array() -> None:
+def test_any_array_like_input_is_accepted() -> None:
     layer = small()
     expected = layer(X)
     np.testing.assert_array_equal(layer(X.tolist()), expected)
@@ -82,7 +82,7 @@ def test_takes_anything_that_is_an_array() -> None:
     np.testing.assert_array_equal(layer(np.repeat(X, 2, axis=0)[::2]), expected)
     np.testing.assert_array_equal(layer(X.astype("float64")), expected)
 
-    class Exporter:  # what PyTorch, JAX, CuPy and others look like
+    class Exporter:  # like an array of PyTorch, JAX, CuPy and others
         def __dlpack__(self, **options: object) -> object:
             return X.__dlpack__(**options)
 
@@ -96,7 +96,7 @@ def test_takes_anything_that_is_an_array() -> None:
     assert layer(np.ones((1, 1, 6), int)).dtype == "float32"
 
 
-def test_a_fitting_array_is_not_copied() -> None:
+def test_an_array_of_the_right_type_is_not_copied() -> None:
     for dtype in ("float32", "float64"):
         x = tokens(2, 3, 6, dtype=dtype)
         assert memattn.arrays.as_numbers("x", x, np.dtype(dtype)) is x
@@ -104,7 +104,7 @@ def test_a_fitting_array_is_not_copied() -> None:
     assert np.shares_memory(memattn.arrays.as_mask("query_mask", mask), mask)
 
 
-def test_out() -> None:
+def test_out_receives_the_result() -> None:
     layer = small()
     expected = layer(X)
     out = np.empty_like(X)
@@ -127,7 +127,7 @@ def test_out() -> None:
         (np.frombuffer(bytes(144), np.float32).reshape(2, 3, 6), "out: found a read-only array"),
     ],
 )
-def test_out_that_does_not_fit(out: np.ndarray, message: str) -> None:
+def test_an_unsuitable_out_is_refused(out: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         small()(X, out=out)
 
@@ -143,7 +143,9 @@ def test_out_that_does_not_fit(out: np.ndarray, message: str) -> None:
         ([[1], [2, 3]], TypeError, "x: found list that gives no array"),
     ],
 )
-def test_input_that_does_not_fit(x: object, error: type[Exception], message: str) -> None:
+def test_inputs_of_wrong_shape_or_type_are_refused(
+    x: object, error: type[Exception], message: str
+) -> None:
     layer = small()
     with pytest.raises(error, match=message):
         layer(x)
@@ -162,12 +164,14 @@ def test_input_that_does_not_fit(x: object, error: type[Exception], message: str
         ({"return_attention_scores": "each"}, ValueError, 'expected True, False or "mean"'),
     ],
 )
-def test_options_that_do_not_fit(masks: dict, error: type[Exception], message: str) -> None:
+def test_invalid_options_of_a_call_are_refused(
+    masks: dict, error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         small()(X, **masks)
 
 
-def test_masks_broadcast_and_combine() -> None:
+def test_masks_broadcast_and_are_combined_by_and() -> None:
     layer = small()
     full = np.random.default_rng(1).random((2, 3, 5)) < 0.6
     for mask in (full, full[:1], full[0], full[0, :1], full[:, :1], full[0, 0], full[..., :1]):
@@ -183,7 +187,7 @@ def test_masks_broadcast_and_combine() -> None:
     )
 
 
-def test_fully_masked() -> None:
+def test_fully_masked_tokens_follow_the_option() -> None:
     nothing = np.zeros((2, 3), bool)
     y, scores = small()(X, query_mask=nothing, return_attention_scores=True)
     np.testing.assert_array_equal(y, X)  # the output bias starts at 0
@@ -211,7 +215,7 @@ def test_fully_masked() -> None:
         ({"units": object()}, "is not JSON serializable"),
     ],
 )
-def test_options_of_the_layer_that_cannot_be(options: dict, message: str) -> None:
+def test_invalid_options_of_the_layer_are_refused(options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=f"^MemoryAugmentedAttention: .*{message}"):
         MemoryAugmentedAttention(**{"units": 6, "memory_size": 5, "num_heads": 2, **options})
 
@@ -222,10 +226,10 @@ def test_memory_of_zeros_warns() -> None:
     assert not layer.weights["memory"].any()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        pickle.loads(pickle.dumps(layer))  # said once, when the choice is made
+        pickle.loads(pickle.dumps(layer))  # warned only once, at the choice
 
 
-def test_config() -> None:
+def test_config_recreates_the_layer() -> None:
     layer = MemoryAugmentedAttention(
         np.int64(6), 5, 2, key_dim=3, memory_initializer={"kind": "normal", "stddev": 0.3}
     )
@@ -242,14 +246,14 @@ def test_config() -> None:
     assert MemoryAugmentedAttention(6, 5, 2).get_config()["seed"] != layer.get_config()["seed"]
 
 
-def test_repr_makes_the_same_layer() -> None:
+def test_repr_recreates_the_layer() -> None:
     layer = small(value_dim=4, use_bias=False, dtype="float64")
     assert repr(small()) == "MemoryAugmentedAttention(6, 5, 2, seed=1)"
     assert eval(repr(layer)).get_config() == layer.get_config()
     assert layer.summary().startswith("MemoryAugmentedAttention  float64  folded route")
 
 
-def test_weights() -> None:
+def test_weights_can_be_read_and_set() -> None:
     layer = small()
     weights = layer.weights
     assert list(weights) == [
@@ -260,7 +264,7 @@ def test_weights() -> None:
     ]
     assert layer.count_params() == sum(weight.size for weight in weights.values())
     with pytest.raises(ValueError, match="read-only"):
-        weights["memory"][0] = 1  # would be lost: set_weights is the way
+        weights["memory"][0] = 1  # read-only, as the change would be lost: use set_weights
     other = small(seed=2)
     other.set_weights(layer.get_weights())
     np.testing.assert_array_equal(other(X), layer(X))
@@ -277,7 +281,7 @@ def test_weights() -> None:
         ({"memory": np.zeros((5, 6)), "Memory": 0}, "found 'Memory', expected one of memory,"),
     ],
 )
-def test_weights_that_do_not_fit_change_nothing(weights: object, message: str) -> None:
+def test_refused_weights_change_nothing(weights: object, message: str) -> None:
     layer = small()
     before = layer.weights
     with pytest.raises(ValueError, match=message):
@@ -286,7 +290,7 @@ def test_weights_that_do_not_fit_change_nothing(weights: object, message: str) -
         np.testing.assert_array_equal(weight, before[name])
 
 
-def test_route() -> None:
+def test_route_can_be_forced() -> None:
     layer = small()
     assert layer.route == "folded"
     folded = layer(X)
@@ -301,7 +305,7 @@ def test_route() -> None:
         layer.route = "fast"
 
 
-def test_pickling_and_copying() -> None:
+def test_pickles_and_copies_compute_the_same() -> None:
     layer = small(dropout=0.5, dtype="float64")
     layer(X, training=True)
     for twin in (pickle.loads(pickle.dumps(layer)), copy.copy(layer), copy.deepcopy(layer)):
@@ -312,7 +316,7 @@ def test_pickling_and_copying() -> None:
     assert layer.weights["memory"].any()
 
 
-def test_dropout() -> None:
+def test_dropout_follows_seed_and_step() -> None:
     layer = small(dropout=0.5)
     still = layer(X)
     first, second = layer(X, training=True), layer(X, training=True)
@@ -321,7 +325,8 @@ def test_dropout() -> None:
     np.testing.assert_array_equal(layer(X), still)
     layer.dropout_step = 0
     np.testing.assert_array_equal(layer(X, training=True), first)
-    # backward drops what the latest training call dropped: d sum(y) along a direction of the memory
+    # backward uses the dropout of the latest training call: d sum(y) along a direction of the
+    # memory
     layer = small(dropout=0.5, dtype="float64")
     direction = np.random.default_rng(2).standard_normal((5, 6))
     memory = layer.weights["memory"]
@@ -340,7 +345,7 @@ def test_dropout() -> None:
             layer.dropout_step = step
 
 
-def test_threads_compute_while_weights_change() -> None:
+def test_concurrent_calls_are_consistent_while_weights_change() -> None:
     layer = MemoryAugmentedAttention(32, 20, 4, seed=1)
     x = tokens(64, 10, 32)
     states = [layer.get_weights(), MemoryAugmentedAttention(32, 20, 4, seed=2).get_weights()]
@@ -367,7 +372,7 @@ def test_threads_compute_while_weights_change() -> None:
     assert not wrong
 
 
-def test_number_of_threads() -> None:
+def test_results_do_not_depend_on_the_number_of_threads() -> None:
     before = memattn.num_threads()
     assert before >= 1
     layer = MemoryAugmentedAttention(32, 20, 4, seed=1)
@@ -387,7 +392,7 @@ def test_number_of_threads() -> None:
             memattn.set_num_threads(wrong)
 
 
-def test_path_is_the_old_name_of_route() -> None:
+def test_path_is_a_deprecated_name_of_route() -> None:
     layer = small()
     with pytest.warns(DeprecationWarning, match="path: renamed route; removed in version 0.3"):
         layer.path = "projected"
@@ -396,7 +401,7 @@ def test_path_is_the_old_name_of_route() -> None:
     assert "renamed `route`" in MemoryAugmentedAttention.path.__doc__
 
 
-def test_a_pickle_of_an_earlier_version() -> None:
+def test_a_pickle_of_an_earlier_version_loads() -> None:
     layer = small()
     layer.route = "projected"
     state = layer.__getstate__()

@@ -1,4 +1,4 @@
-"""Files of every layer from Python: round trips, other people's reader and writer, and bad ones."""
+"""Files of every layer from Python: round trips, the safetensors package, and bad files."""
 
 import copy
 import json
@@ -49,7 +49,7 @@ def expect_equal(found: Layer, expected: Layer) -> None:
 
 
 def with_header(whole: bytes, edit: Callable[[dict[str, Any]], object]) -> bytes:
-    """The bytes of a file whose header is edited."""
+    """Return the bytes of a file after editing its header."""
     length = struct.unpack("<Q", whole[:8])[0]
     header = json.loads(whole[8 : 8 + length])
     edit(header)
@@ -60,7 +60,9 @@ def with_header(whole: bytes, edit: Callable[[dict[str, Any]], object]) -> bytes
 @every_layer
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("use_bias", [True, False])
-def test_round_trip(make: Make, path: Path, dtype: str, use_bias: bool) -> None:
+def test_a_saved_layer_loads_with_equal_weights(
+    make: Make, path: Path, dtype: str, use_bias: bool
+) -> None:
     options = {"dropout": 0.25, "fully_masked": "uniform", "seed": 2**64 - 1}
     layer = make(dtype=dtype, use_bias=use_bias, **options)
     layer.save(path)
@@ -72,7 +74,7 @@ def test_round_trip(make: Make, path: Path, dtype: str, use_bias: bool) -> None:
 
 
 @every_layer
-def test_what_is_loaded_computes_the_same_and_can_be_copied(make: Make, path: Path) -> None:
+def test_a_loaded_layer_computes_the_same_and_can_be_copied(make: Make, path: Path) -> None:
     layer = make(seed=3)
     layer.save(path)
     widths = {memory: (4,), cross: (3, 5), hierarchical: (3, 2)}[make]  # type: ignore[index]
@@ -86,7 +88,7 @@ def test_what_is_loaded_computes_the_same_and_can_be_copied(make: Make, path: Pa
 
 
 @every_layer
-def test_the_safetensors_package_reads_ours(make: Make, path: Path) -> None:
+def test_the_safetensors_package_reads_saved_layers(make: Make, path: Path) -> None:
     layer = make()
     layer.save(path)
     arrays = load_file(path)
@@ -96,7 +98,7 @@ def test_the_safetensors_package_reads_ours(make: Make, path: Path) -> None:
 
 
 @every_layer
-def test_we_read_what_the_safetensors_package_writes(make: Make, path: Path) -> None:
+def test_files_of_the_safetensors_package_load(make: Make, path: Path) -> None:
     layer = make()
     layer.save(path)
     with safe_open(path, "np") as file:
@@ -104,7 +106,7 @@ def test_we_read_what_the_safetensors_package_writes(make: Make, path: Path) -> 
     expect_equal(memattn.load(path.with_name("theirs")), layer)
 
 
-def test_a_header_whose_length_looks_like_a_pickle(path: Path) -> None:
+def test_a_file_whose_length_looks_like_a_pickle_loads(path: Path) -> None:
     layer = cross(seed=1)
     layer.save(path)
     whole = path.read_bytes()
@@ -127,7 +129,7 @@ def test_weights_that_are_not_finite_are_kept(make: Make, path: Path) -> None:
 
 
 @every_layer
-def test_a_subclass_loads_itself(make: Make, path: Path) -> None:
+def test_load_of_a_subclass_returns_the_subclass(make: Make, path: Path) -> None:
     layer = make()
     layer.save(path)
     named = type("Named", (type(layer),), {})
@@ -136,7 +138,7 @@ def test_a_subclass_loads_itself(make: Make, path: Path) -> None:
 
 @pytest.mark.parametrize("made", MAKERS)
 @pytest.mark.parametrize("other", MAKERS)
-def test_another_class_is_named(made: Make, other: Make, path: Path) -> None:
+def test_loading_another_class_names_both_classes(made: Make, other: Make, path: Path) -> None:
     layer, reader = made(), type(other())
     layer.save(path)
     if made is other:
@@ -156,7 +158,7 @@ def test_format_error_is_a_value_error(path: Path) -> None:
 
 
 @every_layer
-def test_every_cut_is_a_format_error(make: Make, path: Path) -> None:
+def test_every_truncation_is_a_format_error(make: Make, path: Path) -> None:
     layer = make()
     layer.save(path)
     whole = path.read_bytes()
@@ -188,14 +190,14 @@ def test_flipped_bits_of_the_header_are_refused_or_change_no_weight(make: Make, 
         except FormatError:
             refused += 1
             continue
-        # An option such as the seed, or a key of the metadata that nobody reads.
+        # An option such as the seed, or a metadata key that is not read.
         for weight, expected in zip(found.weights.values(), values, strict=True):
             np.testing.assert_array_equal(weight, expected)
     assert refused > len(flips) * 0.9
 
 
 @every_layer
-def test_another_layout_is_a_format_error(make: Make, path: Path) -> None:
+def test_weights_of_another_shape_are_a_format_error(make: Make, path: Path) -> None:
     layer = make()
     layer.save(path)
     whole = path.read_bytes()
@@ -227,7 +229,7 @@ def test_another_layout_is_a_format_error(make: Make, path: Path) -> None:
         ("config", '{"units":2147483648,"num_heads":2}', "at most 2|found no key"),
     ],
 )
-def test_metadata_that_cannot_be(
+def test_invalid_metadata_is_refused(
     make: Make, path: Path, key: str, value: str, message: str
 ) -> None:
     layer = make()
@@ -249,7 +251,7 @@ def test_metadata_that_cannot_be(
 
 
 @every_layer
-def test_what_the_system_refuses_is_an_os_error(make: Make, tmp_path: Path) -> None:
+def test_errors_of_the_system_are_os_errors(make: Make, tmp_path: Path) -> None:
     layer = make()
     for load in (type(layer).load, memattn.load):
         with pytest.raises(FileNotFoundError, match="missing"):
@@ -262,7 +264,7 @@ def test_what_the_system_refuses_is_an_os_error(make: Make, tmp_path: Path) -> N
         layer.save(tmp_path)
 
 
-def test_load_refuses_what_is_no_layer(path: Path) -> None:
+def test_load_refuses_files_without_a_layer(path: Path) -> None:
     optimizer = memattn.Adam()
     optimizer.save(path)
     with pytest.raises(FormatError, match=r"format: found \"memattn.Optimizer\", expected one of"):

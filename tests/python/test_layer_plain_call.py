@@ -1,4 +1,4 @@
-"""The usual call, which is made without the checks of every other call, and means the same."""
+"""The plain call, which skips the checks of the general call and must mean the same."""
 
 import sys
 import threading
@@ -13,7 +13,7 @@ from memattn import MemoryAugmentedAttention
 
 Build = Callable[[np.ndarray], object]
 
-# Equal to the default but not the default itself: a call with these goes the general way.
+# Equal to the default but not the default itself: a call with these takes the general path.
 GENERAL = {"use_causal_mask": 0}
 
 
@@ -33,7 +33,7 @@ class Sub(np.ndarray):
     pass
 
 
-class Exporter:  # what PyTorch, JAX and others look like
+class Exporter:  # like an array of PyTorch, JAX and others
     def __init__(self, array: np.ndarray) -> None:
         self.array = array
 
@@ -74,7 +74,7 @@ def other_type(array: np.ndarray) -> np.ndarray:
     return array.astype({"float32": "float64", "float64": "float32"}[array.dtype.name])
 
 
-# Arrays of values that may do as x or as `out`, or not; but none of them in the usual call.
+# Arrays of values that may be valid as x or as `out`, or not; none takes the plain path.
 UNUSUAL: dict[str, Build] = {
     "subclass": lambda array: array.view(Sub),
     "masked": lambda array: np.ma.masked_array(array, mask=array > 0),
@@ -108,7 +108,7 @@ UNUSUAL_OUT = {
 
 
 def outcome(call: Callable[[], np.ndarray]) -> object:
-    """What came of a call, to be compared: the result, or the error."""
+    """Return the result of a call or its error, for comparison."""
     try:
         y = call()
     except Exception as error:
@@ -117,7 +117,7 @@ def outcome(call: Callable[[], np.ndarray]) -> object:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_usual_call_is_plain_and_no_other_is(
+def test_only_the_usual_call_takes_the_plain_path(
     dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class GeneralError(Exception):
@@ -158,14 +158,14 @@ def test_the_usual_call_is_plain_and_no_other_is(
             layer(x, out=out, **options)
 
 
-# One token, few, tiles that are not full, enough for threads; and none.
+# One token, a few tokens, partial tiles, enough tokens for threads, and none.
 SHAPES = [(1, 1), (1, 2), (2, 3), (5, 11), (40, 100), (0, 3), (2, 0), (0, 0)]
 
 
 @pytest.mark.parametrize("route", ["folded", "projected"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_both_ways_give_the_same_bits(shape: tuple[int, int], dtype: str, route: str) -> None:
+def test_both_paths_give_the_same_bits(shape: tuple[int, int], dtype: str, route: str) -> None:
     layer = MemoryAugmentedAttention(24, 20, 4, dtype=dtype, seed=1)
     layer.route = route
     x = tokens(*shape, 24, dtype=dtype)
@@ -183,7 +183,7 @@ def test_both_ways_give_the_same_bits(shape: tuple[int, int], dtype: str, route:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", UNUSUAL_X)
-def test_an_unusual_x_goes_the_general_way(name: str, dtype: str) -> None:
+def test_an_unusual_x_takes_the_general_path(name: str, dtype: str) -> None:
     layer = small(dtype=dtype)
     x = UNUSUAL_X[name](tokens(2, 3, 6, dtype=dtype))
     out = np.full((2, 3, 6), 7, dtype)
@@ -195,7 +195,7 @@ def test_an_unusual_x_goes_the_general_way(name: str, dtype: str) -> None:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", UNUSUAL_OUT)
-def test_an_unusual_out_goes_the_general_way(name: str, dtype: str) -> None:
+def test_an_unusual_out_takes_the_general_path(name: str, dtype: str) -> None:
     layer = small(dtype=dtype)
     x = tokens(2, 3, 6, dtype=dtype)
 
@@ -213,7 +213,7 @@ def test_an_unusual_out_goes_the_general_way(name: str, dtype: str) -> None:
         np.testing.assert_array_equal(np.asarray(y), layer(x))
 
 
-def test_an_out_that_numpy_warns_of_when_written() -> None:
+def test_an_out_whose_write_warns_takes_the_general_path() -> None:
     def make() -> np.ndarray:
         out = np.broadcast_arrays(np.zeros((3, 6), np.float32), np.zeros((1, 1, 1)))[0]
         assert out.flags.c_contiguous
@@ -227,7 +227,7 @@ def test_an_out_that_numpy_warns_of_when_written() -> None:
     assert found == outcome(lambda: layer(x, out=make(), **GENERAL))
 
 
-def test_one_array_or_apart() -> None:
+def test_out_may_be_x_itself_but_not_overlap_it() -> None:
     layer = small()
     x = tokens(2, 3, 6)
     expected = layer(x)
@@ -238,13 +238,13 @@ def test_one_array_or_apart() -> None:
         with pytest.raises(ValueError, match="forward: y: found memory that it shares with x"):
             layer(pool[:2], out=pool[1:], **options)
         np.testing.assert_array_equal(pool, before)
-    # Two views of the same memory are as good as one.
+    # Two views of the same memory count as one array.
     y = layer(pool[:2], out=pool[:2])
     np.testing.assert_array_equal(y, expected)
     np.testing.assert_array_equal(pool[:2], expected)
 
 
-def test_memory_of_a_file(tmp_path: Path) -> None:
+def test_memory_mapped_arrays_are_accepted(tmp_path: Path) -> None:
     layer = small()
     x = tokens(2, 3, 6)
     x.tofile(tmp_path / "x")
@@ -253,7 +253,7 @@ def test_memory_of_a_file(tmp_path: Path) -> None:
     np.testing.assert_array_equal(layer(np.asarray(mapped)), layer(x))
 
 
-def test_no_reference_stays() -> None:
+def test_a_call_keeps_no_reference_to_its_arrays() -> None:
     layer = small()
     x, out, narrow = tokens(2, 3, 6), np.empty((2, 3, 6), np.float32), tokens(2, 3, 5)
     shifted = np.zeros((3, 3, 6), np.float32)
@@ -270,13 +270,13 @@ def test_no_reference_stays() -> None:
             plain(layer, first, second)
     assert [sys.getrefcount(array) for array in held] == before
     made = layer(x)
-    made.resize((1, 3, 6))  # NumPy refuses when another reference is left
+    made.resize((1, 3, 6))  # NumPy refuses if another reference exists
     x.resize((1, 3, 6), refcheck=False)
     np.testing.assert_array_equal(layer(x), layer(x, **GENERAL))
 
 
 @pytest.mark.parametrize("options", [{}, GENERAL], ids=["plain", "general"])
-def test_a_brief_call_keeps_the_gil_and_a_long_one_does_not(options: dict) -> None:
+def test_a_brief_call_keeps_the_gil_and_a_long_call_releases_it(options: dict) -> None:
     layer = MemoryAugmentedAttention(64, 20, 4, seed=1)
     brief, long = tokens(1, 1, 64), tokens(64, 100, 64)
     out_brief, out_long = np.empty_like(brief), np.empty_like(long)
@@ -289,7 +289,7 @@ def test_a_brief_call_keeps_the_gil_and_a_long_one_does_not(options: dict) -> No
             time.sleep(0)
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000)  # from here on a thread gets the GIL only when another gives it up
+    sys.setswitchinterval(1000)  # from here on a thread gets the GIL only if another releases it
     thread = threading.Thread(target=count)
     thread.start()
     try:
@@ -309,7 +309,7 @@ def test_a_brief_call_keeps_the_gil_and_a_long_one_does_not(options: dict) -> No
         thread.join()
 
 
-def test_brief_calls_while_weights_change() -> None:
+def test_brief_calls_are_consistent_while_weights_change() -> None:
     layer = small()
     x = tokens(1, 2, 6)
     states = [layer.get_weights(), small(seed=2).get_weights()]

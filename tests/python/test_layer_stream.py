@@ -1,4 +1,4 @@
-"""Calls that are parts of a longer one: where their steps and sequences stand in the whole."""
+"""Calls on parts of a longer input, with the position of their steps and sequences in it."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ X = tokens(2, 3, 6)
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("route", ["folded", "projected"])
-def test_a_stream_cut_in_calls_has_the_bits_of_one_call(route: str, dtype: str) -> None:
+def test_a_stream_split_into_calls_has_the_bits_of_one_call(route: str, dtype: str) -> None:
     layer = MemoryAugmentedAttention(6, 9, 2, seed=1, dropout=0.4, dtype=dtype)
     layer.route = route
     x = tokens(5, 13, 6, dtype=dtype)
@@ -36,11 +36,11 @@ def test_a_stream_cut_in_calls_has_the_bits_of_one_call(route: str, dtype: str) 
             part, part_scores = call(rows, steps)
             np.testing.assert_array_equal(part, y[rows, steps])
             np.testing.assert_array_equal(part_scores, scores[rows, :, steps])
-    # A part that does not say where it stands is another one.
+    # A part without its position gives another result.
     assert not np.array_equal(call(slice(0, 5), slice(0, 7))[0], y[:, 6:])
 
 
-def test_backward_of_a_part_knows_its_place() -> None:
+def test_backward_of_a_part_uses_its_position() -> None:
     layer = small(dropout=0.4)
     x, grad_y = tokens(4, 7, 6), tokens(4, 7, 6) ** 2
     options = {"use_causal_mask": True, "training": True}
@@ -63,7 +63,9 @@ def test_backward_of_a_part_knows_its_place() -> None:
         (None, TypeError, "found NoneType, expected an integer"),
     ],
 )
-def test_a_place_that_cannot_be(name: str, value: object, error: type, message: str) -> None:
+def test_an_invalid_position_is_refused(
+    name: str, value: object, error: type, message: str
+) -> None:
     layer = small(dropout=0.5)
     for call in (layer, lambda x, **place: layer.backward(x, x, **place)):
         with pytest.raises(error, match=f"{name}: {message}"):

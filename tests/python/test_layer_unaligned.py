@@ -1,4 +1,4 @@
-"""Arrays that do not lie on a multiple of their item's size never reach the kernels."""
+"""Arrays that are not aligned to the size of their items never reach the kernels."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def unaligned(array: np.ndarray) -> np.ndarray:
     return moved
 
 
-def test_arrays_that_are_not_aligned_are_copied() -> None:
+def test_unaligned_arrays_are_copied() -> None:
     layer = small(dropout=0.5)
     weights = {name: unaligned(weight) for name, weight in layer.weights.items()}
     x = unaligned(X)
@@ -47,7 +47,7 @@ def test_arrays_that_are_not_aligned_are_copied() -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_compiled_part_refuses_arrays_that_are_not_aligned(dtype: str) -> None:
+def test_the_compiled_part_refuses_unaligned_arrays(dtype: str) -> None:
     x, count = tokens(2, 3, 6, dtype=dtype), small().count_params()
     core = small(dtype=dtype)._core
     flat = np.zeros(count, dtype)

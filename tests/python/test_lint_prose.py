@@ -1,4 +1,4 @@
-"""scripts/lint-prose on good and bad samples; scripts/test runs it on the pages themselves."""
+"""scripts/lint-prose on good and bad samples; scripts/test runs it on the pages."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ SCRIPT = ROOT / "scripts" / "lint-prose"
 
 
 def words(count: int) -> str:
-    """A sentence of so many words, in lines that are short enough."""
+    """Return a sentence of `count` words, in lines that are short enough."""
     return textwrap.fill(" ".join(["Words", *["word"] * (count - 1)]) + ".", 90)
 
 
@@ -21,7 +21,7 @@ LONG = words(36)
 
 
 def lint(page: Path | None = None) -> tuple[int, str]:
-    """The exit status and what the script prints."""
+    """Return the exit status and the output of the script."""
     done = subprocess.run(
         [sys.executable, SCRIPT, *([page] if page else [])], capture_output=True, text=True
     )
@@ -85,7 +85,7 @@ def test_bad_sentences_are_found(text: str, problem: str, tmp_path: Path) -> Non
     assert problem in printed
 
 
-def test_the_line_is_the_paragraphs(tmp_path: Path) -> None:
+def test_the_reported_line_is_that_of_the_paragraph(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("```\ncode\n```\n\nOne.\nTwo.\n\nFor ever is for ever.\n", encoding="utf-8")
     assert lint(page)[1].startswith(f"{page}:8: ")

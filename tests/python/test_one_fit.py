@@ -1,4 +1,4 @@
-"""One fit from beginning to end, with NumPy alone: each build of the package is tried with it."""
+"""One fit from beginning to end, with only NumPy, which every build of the package must pass."""
 
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ SEASON = [0, 4, 9, 13, 15, 16, 15, 13, 9, 4, 0, -2]
 
 @pytest.fixture
 def sales(tmp_path: Path) -> Path:
-    """Ten years of months, a series that grows and has a season."""
+    """Return a file with ten years of monthly values, with growth and a season."""
     months = [f"{2010 + k // 12}-{k % 12 + 1:02}-01" for k in range(120)]
     values = [100 + 0.5 * k + SEASON[k % 12] + math.sin(7.0 * k) for k in range(120)]
     rows = "".join(f"{month},{value:.3f}\n" for month, value in zip(months, values, strict=True))
@@ -22,7 +22,7 @@ def sales(tmp_path: Path) -> Path:
     return path
 
 
-def test_forecasts_and_is_the_same_from_a_file(sales: Path, tmp_path: Path) -> None:
+def test_a_fitted_forecaster_forecasts_the_same_after_loading(sales: Path, tmp_path: Path) -> None:
     forecaster = Forecaster(6, steps=60, prior=None).fit(sales)
     found = forecaster.predict(level=[80])
     expected = np.array([100 + 0.5 * k + SEASON[k % 12] for k in range(120, 126)])
@@ -36,7 +36,7 @@ def test_forecasts_and_is_the_same_from_a_file(sales: Path, tmp_path: Path) -> N
     assert np.array_equal(np.asarray(again["memattn"], float), forecasts)
 
 
-def test_forecasts_without_training() -> None:
+def test_quick_forecasts_need_no_training() -> None:
     history = [100 + 0.5 * k + SEASON[k % 12] for k in range(48)]
     expected = [100 + 0.5 * k + SEASON[k % 12] for k in range(48, 54)]
     assert np.abs(quick(history, 6, 12).mean - expected).max() <= 6

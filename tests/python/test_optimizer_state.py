@@ -1,4 +1,4 @@
-"""Optimizers that are kept: state, files, pickles and copies, and training that resumes."""
+"""The state of optimizers: files, pickles and copies, and training that resumes."""
 
 import copy
 import pickle
@@ -31,7 +31,7 @@ def new_layer(dtype: str) -> MemoryAugmentedAttention:
 
 
 def train(layer: MemoryAugmentedAttention, optimizer: Optimizer, first: int, last: int) -> None:
-    """Steps first..last-1 of a run in which every step has its own input and learning rate."""
+    """Take steps first..last-1 of a run in which every step has its own input and learning rate."""
     for step in range(first, last):
         layer.dropout_step = step
         x = np.sin(np.arange(24.0) + 5 * step).reshape(2, 3, 4)
@@ -73,7 +73,7 @@ def test_training_resumes_in_a_new_process_with_the_same_bits(tmp_path: Path, ki
     layer.save(tmp_path / "stopped.layer")
     optimizer.save(tmp_path / "stopped.optimizer")
     subprocess.run([sys.executable, "-c", CHILD, __file__, kind], cwd=tmp_path, check=True)
-    train(layer, optimizer, 5, 10)  # as if it had never stopped
+    train(layer, optimizer, 5, 10)  # uninterrupted
     layer.save(tmp_path / "whole.layer")
     optimizer.save(tmp_path / "whole.optimizer")
     for name in ("layer", "optimizer"):
@@ -95,7 +95,7 @@ def through_npz(optimizer: Optimizer, tmp_path: Path) -> Optimizer:
 
 def restored(optimizer: Optimizer, state: Any) -> Optimizer:
     other = pickle.loads(pickle.dumps(optimizer))
-    other.restore(type(optimizer)(0.5, **optimizer._options).state())  # forgets everything
+    other.restore(type(optimizer)(0.5, **optimizer._options).state())  # discards the state
     assert other.iterations == 0
     other.restore(state)
     return other
@@ -114,7 +114,9 @@ WAYS: dict[str, Callable[[Optimizer, Path], Optimizer]] = {
 @each_kind
 @each_dtype
 @pytest.mark.parametrize("way", WAYS)
-def test_goes_on_with_the_same_bits(tmp_path: Path, kind: str, dtype: str, way: str) -> None:
+def test_a_restored_optimizer_continues_with_the_same_bits(
+    tmp_path: Path, kind: str, dtype: str, way: str
+) -> None:
     layer, optimizer = new_layer(dtype), KINDS[kind]()
     train(layer, optimizer, 0, 3)
     other_layer, other = copy.deepcopy(layer), WAYS[way](optimizer, tmp_path)
@@ -122,14 +124,16 @@ def test_goes_on_with_the_same_bits(tmp_path: Path, kind: str, dtype: str, way: 
     assert bits(other_layer, other) == bits(layer, optimizer)
     before = bits(layer, optimizer)
     train(other_layer, other, 3, 5)
-    assert bits(layer, optimizer) == before, "the other has a state of its own"
+    assert bits(layer, optimizer) == before, "the copy has its own state"
     train(layer, optimizer, 3, 5)
     assert bits(layer, optimizer) == bits(other_layer, other)
 
 
 @each_kind
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "npz"])
-def test_before_the_first_step(tmp_path: Path, kind: str, way: str) -> None:
+def test_an_optimizer_can_be_kept_before_its_first_step(
+    tmp_path: Path, kind: str, way: str
+) -> None:
     other = WAYS[way](KINDS[kind](), tmp_path)
     assert repr(other) == repr(KINDS[kind]())
     assert other.iterations == 0
@@ -141,7 +145,7 @@ def test_before_the_first_step(tmp_path: Path, kind: str, way: str) -> None:
         assert bits(layer, optimizer) == bits(other_layer, fresh)
 
 
-def test_state_is_what_its_docstring_says() -> None:
+def test_state_matches_its_docstring() -> None:
     layer = new_layer("float32")
     count = layer.count_params()
     names = {"SGD": [], "momentum": ["velocity"], "Adam": ["mean", "square"]}
@@ -162,7 +166,7 @@ def test_state_is_what_its_docstring_says() -> None:
             assert optimizer.state()[name].any()
 
 
-def test_moves_to_the_other_type_on_demand() -> None:
+def test_a_state_can_be_converted_to_the_other_type() -> None:
     layer, optimizer = new_layer("float32"), Adam()
     train(layer, optimizer, 0, 2)
     state = optimizer.state()
@@ -175,7 +179,7 @@ def test_moves_to_the_other_type_on_demand() -> None:
     assert other.iterations == 3
 
 
-def test_layers_of_the_other_type_and_size_are_refused() -> None:
+def test_layers_of_another_type_or_size_are_refused() -> None:
     layer, optimizer = new_layer("float32"), AdamW()
     train(layer, optimizer, 0, 2)
     before = bits(layer, optimizer)
@@ -192,7 +196,7 @@ def test_layers_of_the_other_type_and_size_are_refused() -> None:
     assert bits(layer, optimizer) == before
 
 
-def test_a_step_that_fails_binds_to_no_type() -> None:
+def test_a_failed_step_does_not_fix_the_type() -> None:
     optimizer = SGD()
     with pytest.raises(ValueError, match="lacks 'memory'"):
         optimizer.step(new_layer("float32"), {})
@@ -232,7 +236,9 @@ def put(name: str, value: object) -> Callable[[dict[str, Any]], object]:
         (put("momentum", np.zeros(3, np.float32)), "moments: found momentum, expected only mean"),
     ],
 )
-def test_states_that_cannot_be(change: Callable[[dict[str, Any]], object], message: str) -> None:
+def test_invalid_states_are_refused(
+    change: Callable[[dict[str, Any]], object], message: str
+) -> None:
     layer, optimizer = new_layer("float32"), Adam()
     train(layer, optimizer, 0, 2)
     before = bits(layer, optimizer)
@@ -243,7 +249,7 @@ def test_states_that_cannot_be(change: Callable[[dict[str, Any]], object], messa
     assert bits(layer, optimizer) == before
 
 
-def test_state_of_another_kind_is_refused() -> None:
+def test_a_state_of_another_kind_is_refused() -> None:
     momentum, plain, adam = SGD(momentum=0.5), SGD(), Adam()
     for optimizer in (momentum, plain, adam):
         train(new_layer("float32"), optimizer, 0, 1)
@@ -255,7 +261,7 @@ def test_state_of_another_kind_is_refused() -> None:
         plain.restore(momentum.state())
 
 
-def test_files_are_those_of_the_safetensors_package(tmp_path: Path) -> None:
+def test_the_safetensors_package_reads_saved_optimizers(tmp_path: Path) -> None:
     layer, optimizer = new_layer("float32"), AdamW(weight_decay=0.25)
     train(layer, optimizer, 0, 2)
     optimizer.save(tmp_path / "optimizer")
@@ -269,7 +275,7 @@ def test_files_are_those_of_the_safetensors_package(tmp_path: Path) -> None:
     assert int(metadata["iterations"]) == 2
 
 
-def test_files_that_cannot_be_loaded(tmp_path: Path) -> None:
+def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "optimizer"
     Adam().save(path)
     with pytest.raises(FormatError, match='kind: found "Adam", expected SGD'):
@@ -287,7 +293,7 @@ def test_files_that_cannot_be_loaded(tmp_path: Path) -> None:
         Adam().save(tmp_path)
 
 
-def test_pickles_of_what_is_not_finite() -> None:
+def test_pickles_keep_values_that_are_not_finite() -> None:
     layer, optimizer = new_layer("float32"), Adam()
     gradients = {name: np.full_like(w, np.nan) for name, w in layer.weights.items()}
     optimizer.step(layer, gradients)

@@ -1,4 +1,4 @@
-"""Optimizers from Python: the golden training runs, and steps that cannot be."""
+"""Optimizers from Python: the golden training runs, and invalid steps."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def layer_of(arrays: dict, config: dict, dtype: str = "float64") -> MemoryAugmen
 
 @pytest.mark.parametrize("start", ["random", "zeros"])
 @pytest.mark.parametrize("name", ["sgd", "adam"])
-def test_golden_training(name: str, start: str) -> None:
+def test_training_follows_the_golden_run(name: str, start: str) -> None:
     arrays, config = read(f"train_{name}_{start}")
     layer = layer_of(arrays, config)
     optimizer = SGD(learning_rate=0.1) if name == "sgd" else Adam(learning_rate=0.01)
@@ -57,7 +57,7 @@ def test_options_reach_the_compiled_part() -> None:
     assert repr(AdamW(0.1)).startswith("AdamW(learning_rate=0.1, beta_1=0.9")
 
 
-def test_clip_by_global_norm() -> None:
+def test_clip_by_global_norm_scales_large_gradients() -> None:
     layer = MemoryAugmentedAttention(6, 5, 2, seed=1)
     x = np.ones((2, 3, 6), np.float32)
     gradients = layer.backward(x, x)
@@ -74,7 +74,7 @@ def test_clip_by_global_norm() -> None:
         clip_by_global_norm(gradients, 0)
 
 
-def test_what_cannot_be() -> None:
+def test_invalid_options_and_gradients_are_refused() -> None:
     for make in (lambda: SGD(float("nan")), lambda: SGD(momentum=2), lambda: Adam(beta_1=1.0)):
         with pytest.raises(ValueError, match=r"found .*, expected"):
             make()

@@ -1,7 +1,7 @@
-"""Each host's page in docs: its ```python blocks run, as one program from top to bottom.
+"""Each host's page in docs: its ```python blocks run as one program, from top to bottom.
 
-As in test_examples.py, MEMATTN_TEST_HOST says which page; without it, those that need no framework.
-A block that needs what only one host has says so, ```python keras2.
+As in test_examples.py, MEMATTN_TEST_HOST selects the pages; without it, pages that need no
+framework run. A block for a single host is marked with its name, ```python keras2.
 """
 
 import os
@@ -14,7 +14,7 @@ from .pages import ROOT, blocks, run
 
 ENGINES = ("dask", "ray", "spark")
 ADAPTERS = ("sktime", "darts", "fev", "nixtla")
-ALONE = ENGINES + ADAPTERS  # only the blocks that say so
+ALONE = ENGINES + ADAPTERS  # only the blocks marked with their name
 HOST = os.environ.get("MEMATTN_TEST_HOST")
 PAGES = {
     "keras2": ["keras", "xtft"],
@@ -29,7 +29,7 @@ PAGES = {
         *("collapse", "convert", "format"),
     ],
 }
-# What a reader of the page has: the code that makes the files that its blocks open.
+# Code that makes the files that the blocks of a page open, and that its readers have.
 FILES = {
     "collapse": """
 import memattn
@@ -54,7 +54,7 @@ START = "start"  # test_start_pages.py
 
 
 @pytest.mark.parametrize("page", PAGES[HOST])
-def test_blocks_run(page: str, tmp_path: Path) -> None:
+def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
     found = blocks(ROOT / "docs" / f"{page}.md", "python")
     assert {block.only for block in found} <= {"", *filter(None, PAGES)}
     wanted = (HOST,) if HOST in ALONE else ("", HOST)
@@ -66,7 +66,7 @@ def test_blocks_run(page: str, tmp_path: Path) -> None:
     run(sys.executable, program, cwd=tmp_path)
 
 
-def test_every_page_with_blocks_is_run() -> None:
+def test_every_page_with_blocks_is_tested() -> None:
     pages = [page for page in (ROOT / "docs").rglob("*.md") if blocks(page, "python")]
     named = {name for names in PAGES.values() for name in names}
     assert {page.stem for page in pages if page.parent.name != START} == named

@@ -1,4 +1,4 @@
-"""What the layers of two inputs do alike: options, weights, routes, copies, dropout."""
+"""Behaviour that the layers of two inputs share: options, weights, routes, copies, dropout."""
 
 import copy
 import json
@@ -15,7 +15,7 @@ from .pairs import CLASSES, INPUTS, both, equal, inputs, small, with_biases
 
 
 @both
-def test_shapes_and_types(kind: str) -> None:
+def test_results_have_their_shapes_and_types(kind: str) -> None:
     first, second = inputs(kind)
     keys = second.shape[1]
     for dtype in ("float32", "float64", np.float32, np.dtype("float64")):
@@ -57,13 +57,13 @@ def test_shapes_and_types(kind: str) -> None:
     ],
 )
 @both
-def test_options_of_the_layer_that_cannot_be(kind: str, options: dict, message: str) -> None:
+def test_invalid_options_are_refused(kind: str, options: dict, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{CLASSES[kind].__name__}: .*{message}"):
         CLASSES[kind](**{"units": 6, "num_heads": 2, **options})
 
 
 @both
-def test_config_and_repr(kind: str) -> None:
+def test_config_and_repr_recreate_the_layer(kind: str) -> None:
     layer = small(kind, key_dim=np.int64(4), use_bias=False, dtype="float64", dropout=0.25)
     config = layer.get_config()
     assert json.loads(json.dumps(config)) == config
@@ -79,7 +79,7 @@ def test_config_and_repr(kind: str) -> None:
 
 
 @both
-def test_weights(kind: str) -> None:
+def test_weights_can_be_read_and_set(kind: str) -> None:
     layer = small(kind)
     first, second = inputs(kind)
     weights = layer.weights
@@ -106,7 +106,7 @@ def test_weights(kind: str) -> None:
 
 
 @both
-def test_routes_agree(kind: str) -> None:
+def test_routes_give_equal_results(kind: str) -> None:
     layer = with_biases(small(kind, dtype="float64", key_dim=4))
     first, second = inputs(kind, dtype="float64")
     grad_y = np.sin(layer(first, second))
@@ -124,7 +124,7 @@ def test_routes_agree(kind: str) -> None:
         for name, found in layer.backward(first, second, grad_y).items():
             np.testing.assert_allclose(found, gradients[name], rtol=1e-11, atol=1e-13)
         assert copy.copy(layer).route == route
-    assert layer.kept_bytes > weights  # the folds
+    assert layer.kept_bytes > weights  # includes the folds
     layer.route = "auto"
     assert layer.route == "auto"
     with pytest.raises(ValueError, match='route: found \'folded\', expected one of "auto", "as_wr'):
@@ -132,7 +132,7 @@ def test_routes_agree(kind: str) -> None:
 
 
 @both
-def test_the_rule_of_routes(kind: str) -> None:
+def test_route_of_follows_the_sizes_of_a_call(kind: str) -> None:
     wide = CLASSES[kind](32, 4)
     sizes = (1, 4, 4) if kind == "cross" else (1, 4)
     frozen, training = wide.route_of(*sizes), wide.route_of(*sizes, training=True)
@@ -153,7 +153,7 @@ def test_the_rule_of_routes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("training", [False, True])
-def test_hosts_follow_the_same_rule(training: bool) -> None:
+def test_hosts_choose_the_same_routes(training: bool) -> None:
     rng = np.random.default_rng(11)
     taken = set()
     for _ in range(200):
@@ -189,7 +189,7 @@ def test_the_compiled_part_checks_a_config_without_a_layer(kind: str) -> None:
 
 
 @both
-def test_pickling_and_copying(kind: str) -> None:
+def test_pickles_and_copies_compute_the_same(kind: str) -> None:
     layer = small(kind, dropout=0.5, dtype="float64")
     layer.route = "right_value"
     first, second = inputs(kind)
@@ -207,7 +207,7 @@ def test_pickling_and_copying(kind: str) -> None:
 
 
 @both
-def test_dropout(kind: str) -> None:
+def test_dropout_follows_seed_and_step(kind: str) -> None:
     layer = small(kind, dropout=0.5)
     first, second = inputs(kind)
     still = layer(first, second)
@@ -217,7 +217,7 @@ def test_dropout(kind: str) -> None:
     equal(layer(first, second), still)
     layer.dropout_step = 0
     equal(layer(first, second, training=True), once)
-    # backward drops what the latest training call dropped: d sum(y) along a direction of a weight
+    # backward uses the dropout of the latest training call: d sum(y) along a direction of a weight
     layer = small(kind, dropout=0.5, dtype="float64")
     name = next(name for name in layer.weights if name.endswith("value.kernel"))
     weight = layer.weights[name]
@@ -237,7 +237,7 @@ def test_dropout(kind: str) -> None:
 
 
 @both
-def test_an_optimizer_takes_the_gradients_as_they_are(kind: str) -> None:
+def test_an_optimizer_accepts_the_gradients_of_backward(kind: str) -> None:
     layer = small(kind, dtype="float64")
     first, second = inputs(kind)
     gradients = layer.backward(first, second, np.ones((3, 7, 6)))

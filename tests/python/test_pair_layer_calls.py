@@ -9,7 +9,7 @@ from .pairs import INPUTS, both, equal, inputs, small, step_masks, with_biases
 
 
 @both
-def test_one_list_or_tuple(kind: str) -> None:
+def test_inputs_may_be_one_list_or_tuple(kind: str) -> None:
     layer = small(kind)
     first, second = inputs(kind)
     expected = layer(first, second)
@@ -21,7 +21,7 @@ def test_one_list_or_tuple(kind: str) -> None:
 
 
 @both
-def test_one_input_too_few_or_many(kind: str) -> None:
+def test_a_wrong_number_of_inputs_is_refused(kind: str) -> None:
     layer = small(kind)
     first, second = inputs(kind)
     a, b = INPUTS[kind]
@@ -40,7 +40,7 @@ def test_one_input_too_few_or_many(kind: str) -> None:
 @pytest.mark.parametrize("route", PAIR_ROUTES)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e30])
-def test_what_masked_steps_hold_reaches_nothing(
+def test_values_of_masked_steps_do_not_matter(
     kind: str, route: str, dtype: str, value: float
 ) -> None:
     layer = with_biases(small(kind, dtype=dtype))
@@ -73,7 +73,7 @@ def test_what_masked_steps_hold_reaches_nothing(
 
 @both
 @pytest.mark.parametrize("route", PAIR_ROUTES)
-def test_what_no_step_may_read_reaches_nothing(kind: str, route: str) -> None:
+def test_values_of_steps_that_no_step_reads_do_not_matter(kind: str, route: str) -> None:
     layer = with_biases(small(kind, dtype="float64"))
     layer.route = route
     first, second = inputs(kind, dtype="float64")
@@ -84,7 +84,7 @@ def test_what_no_step_may_read_reaches_nothing(kind: str, route: str) -> None:
     for value in (0, np.nan):
         if kind == "cross":
             second[:, 2] = value
-        else:  # there a step that is not read still reads
+        else:  # in self-attention, a step that is not read still reads
             mask[2] = False
             first[:, 2] = second[:, 2] = value
         y = layer(first, second, attention_mask=mask, return_attention_scores=True)
@@ -93,7 +93,7 @@ def test_what_no_step_may_read_reaches_nothing(kind: str, route: str) -> None:
 
 
 @both
-def test_masks_of_any_broadcast_shape(kind: str) -> None:
+def test_attention_masks_broadcast(kind: str) -> None:
     layer = small(kind)
     first, second = inputs(kind)
     full = np.random.default_rng(1).random((3, 7, second.shape[1])) < 0.6
@@ -106,7 +106,7 @@ def test_masks_of_any_broadcast_shape(kind: str) -> None:
 
 
 @both
-def test_out(kind: str) -> None:
+def test_out_receives_the_result(kind: str) -> None:
     widths = {"source1_units": 6} if kind == "cross" else {"short_units": 6}
     layer = small(kind, **widths)
     first, second = inputs(kind)
@@ -139,7 +139,9 @@ def test_out(kind: str) -> None:
 @both
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("route", PAIR_ROUTES)
-def test_a_batch_cut_in_calls_has_the_bits_of_one_call(kind: str, route: str, dtype: str) -> None:
+def test_a_batch_split_into_calls_has_the_bits_of_one_call(
+    kind: str, route: str, dtype: str
+) -> None:
     layer = with_biases(small(kind, dropout=0.4, dtype=dtype))
     layer.route = route
     first, second = inputs(kind, batch=7, dtype=dtype)
@@ -158,7 +160,7 @@ def test_a_batch_cut_in_calls_has_the_bits_of_one_call(kind: str, route: str, dt
     whole = call(slice(0, 7))
     for rows in (slice(0, 2), slice(2, 3), slice(3, 7)):
         equal(call(rows), [array[rows] for array in whole])
-    # A part that does not say where it stands is another one.
+    # A part without its position gives another result.
     layer.dropout_step = 6
     part = layer(first[3:], second[3:], training=True)
     layer.dropout_step = 6
@@ -166,7 +168,7 @@ def test_a_batch_cut_in_calls_has_the_bits_of_one_call(kind: str, route: str, dt
 
 
 @both
-def test_the_rule_takes_the_same_route_for_a_part_of_a_batch(kind: str) -> None:
+def test_a_part_of_a_batch_takes_the_same_route(kind: str) -> None:
     layer = small(kind)
     first, second = inputs(kind, batch=7)
     whole = layer(first, second)
@@ -185,7 +187,9 @@ def test_the_rule_takes_the_same_route_for_a_part_of_a_batch(kind: str) -> None:
         (None, TypeError, "found NoneType, expected an integer"),
     ],
 )
-def test_a_place_that_cannot_be(kind: str, value: object, error: type, message: str) -> None:
+def test_an_invalid_position_is_refused(
+    kind: str, value: object, error: type, message: str
+) -> None:
     layer = small(kind, dropout=0.5)
     first, second = inputs(kind)
     grad_y = np.ones((3, 7, 6))
@@ -198,7 +202,7 @@ def test_a_place_that_cannot_be(kind: str, value: object, error: type, message: 
 
 
 @both
-def test_the_compiled_part_refuses_arrays_that_are_not_aligned(kind: str) -> None:
+def test_the_compiled_part_refuses_unaligned_arrays(kind: str) -> None:
     first, second = inputs(kind)
     core = small(kind)._core
     flat = np.zeros(small(kind).count_params() * 4 + 1, np.uint8)[1:].view("float32")

@@ -1,4 +1,4 @@
-"""The layers of two inputs in threads: their own, those of Python, and the end of the process."""
+"""The layers of two inputs and threads: their own, Python's, and at the end of the process."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from .pairs import CLASSES, both, equal, inputs, small
 
 
 @both
-def test_number_of_threads(kind: str) -> None:
+def test_results_do_not_depend_on_the_number_of_threads(kind: str) -> None:
     layer = CLASSES[kind](32, 4, seed=1)
     x = np.random.default_rng(0).standard_normal((48, 20, 32)).astype("float32")
     before = memattn.num_threads()
@@ -29,7 +29,7 @@ def test_number_of_threads(kind: str) -> None:
 
 
 def run_in_threads(compute: object, change: object, count: int = 4) -> None:
-    """Calls compute() in threads while change(i) runs in this one."""
+    """Call compute() in threads while change(i) runs in this one."""
     stop = threading.Event()
 
     def loop() -> None:
@@ -50,7 +50,7 @@ def run_in_threads(compute: object, change: object, count: int = 4) -> None:
 
 @both
 @pytest.mark.parametrize("batch", [1, 32])
-def test_threads_compute_while_weights_change(kind: str, batch: int) -> None:
+def test_concurrent_calls_are_consistent_while_weights_change(kind: str, batch: int) -> None:
     layer = small(kind)
     first, second = inputs(kind, batch=batch, steps=2 if batch == 1 else 20)
     states = [layer.get_weights(), small(kind, seed=2).get_weights()]
@@ -72,10 +72,10 @@ def test_threads_compute_while_weights_change(kind: str, batch: int) -> None:
 
 
 @both
-def test_a_brief_call_keeps_the_gil_and_a_long_one_does_not(kind: str) -> None:
+def test_a_brief_call_keeps_the_gil_and_a_long_call_releases_it(kind: str) -> None:
     layer = CLASSES[kind](64, 4, seed=1)
     brief, long = np.ones((1, 1, 64), np.float32), np.ones((64, 50, 64), np.float32)
-    layer(brief, brief)  # folds, which is not brief
+    layer(brief, brief)  # folding is not brief
     turns, stop = 0, False
 
     def count() -> None:
@@ -85,7 +85,7 @@ def test_a_brief_call_keeps_the_gil_and_a_long_one_does_not(kind: str) -> None:
             time.sleep(0)
 
     interval = sys.getswitchinterval()
-    sys.setswitchinterval(1000)  # from here on a thread gets the GIL only when another gives it up
+    sys.setswitchinterval(1000)  # from here on a thread gets the GIL only if another releases it
     thread = threading.Thread(target=count)
     thread.start()
     try:

@@ -1,4 +1,4 @@
-"""The layers' `precision`: bfloat16 products in Python."""
+"""The option `precision` of the layers: bfloat16 products in Python."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def relative(found: np.ndarray, expected: np.ndarray, base: float | np.ndarray =
 
 
 def layer(**options: object) -> MemoryAugmentedAttention:
-    """Return a layer whose attention is seen beside the residual."""
+    """Return a layer whose attention is visible beside the residual."""
     return MemoryAugmentedAttention(64, 20, 4, seed=1, **options)  # type: ignore[arg-type]
 
 
 def cross(**options: object) -> CrossAttention:
-    """Return a layer whose tokens are those of `tokens`."""
+    """Return a layer for the inputs of `tokens`."""
     return CrossAttention(64, 4, seed=1, **options)  # type: ignore[arg-type]
 
 
 def hierarchical(**options: object) -> HierarchicalAttention:
-    """Return a layer whose tokens are those of `tokens`."""
+    """Return a layer for the inputs of `tokens`."""
     return HierarchicalAttention(64, 4, seed=1, **options)  # type: ignore[arg-type]
 
 
@@ -61,7 +61,7 @@ def test_bfloat16_is_near_float64_and_not_float32() -> None:
 
 
 @pytest.mark.parametrize("made", [cross, hierarchical])
-def test_layers_of_two_inputs_have_it(made: Made) -> None:
+def test_layers_of_two_inputs_have_bfloat16(made: Made) -> None:
     plain, rounded, exact = made(), made(precision="bfloat16"), made(dtype="float64")
     exact.set_weights(plain.get_weights())
     x, other = tokens(), tokens()[::-1].copy()
@@ -76,7 +76,7 @@ def test_layers_of_two_inputs_have_it(made: Made) -> None:
         exact.precision = "bfloat16"
 
 
-def test_it_is_changed_by_assignment() -> None:
+def test_precision_can_be_assigned() -> None:
     changed, x = layer(), tokens()
     plain = changed(x)
     changed.precision = "bfloat16"
@@ -94,7 +94,7 @@ def test_training_and_backward_are_float32() -> None:
         np.testing.assert_array_equal(found[name], expected)
 
 
-def test_config_copies_pickles_and_files_keep_it(tmp_path: Path) -> None:
+def test_config_copies_pickles_and_files_keep_the_precision(tmp_path: Path) -> None:
     rounded, x = layer(precision="bfloat16"), tokens()
     assert "precision" not in layer().get_config()
     assert rounded.get_config()["precision"] == "bfloat16"
@@ -111,7 +111,7 @@ def test_config_copies_pickles_and_files_keep_it(tmp_path: Path) -> None:
         np.testing.assert_array_equal(other(x), rounded(x))
 
 
-def test_wrong_values_are_refused() -> None:
+def test_invalid_precisions_are_refused() -> None:
     expected = 'precision: found \'float16\', expected "float32" or "bfloat16"'
     with pytest.raises(ValueError, match=expected):
         layer(precision="float16")
@@ -142,7 +142,7 @@ def test_a_file_of_half_the_size_holds_the_rounded_weights(made: Made, tmp_path:
     header = header_of(tmp_path / "half.safetensors")
     assert header.pop("__metadata__")["format_version"] == "2"
     assert {one["dtype"] for one in header.values()} == {"BF16"}
-    # What is rounded already stays as it is.
+    # Values that are already rounded do not change.
     loaded.save(tmp_path / "again.safetensors", dtype="bfloat16")
     again = (tmp_path / "again.safetensors").read_bytes()
     assert again == (tmp_path / "half.safetensors").read_bytes()
@@ -161,5 +161,5 @@ def test_files_of_other_types_are_refused(tmp_path: Path) -> None:
     assert not path.exists()
     layer().save(path, dtype="bfloat16")
     path.write_bytes(path.read_bytes().replace(b'"dtype":"BF16"', b'"dtype":"F16" ', 1))
-    with pytest.raises(memattn.FormatError, match="of which a file of format_version 2 is"):
+    with pytest.raises(memattn.FormatError, match="the dtype of format_version 2"):
         memattn.load(path)

@@ -1,4 +1,4 @@
-"""Untrusted text in messages: what could steer a terminal or hide from a reader is escaped."""
+"""Untrusted text in messages: characters that steer a terminal or hide text are escaped."""
 
 import sys
 import unicodedata
@@ -19,18 +19,18 @@ def characters() -> list[str]:
 
 
 def expected(character: str) -> str:
-    """What `printable` makes of one character, by Python's own tables."""
+    """Return the expected escape of one character, from Python's own tables."""
     if character == " " or unicodedata.category(character) not in ESCAPED:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 256 else character.encode("unicode_escape").decode()
 
 
-def test_every_character() -> None:
-    # The code points that Unicode has not assigned may be either, for it may yet assign them.
+def test_every_character_is_escaped_as_expected() -> None:
+    # Unassigned code points may be either, since Unicode may still assign them.
     known = [one for one in characters() if unicodedata.category(one) != "Cn"]
     shown = printable("\n".join(known)).split("\\x0a")
-    # A newline is one of the characters, and it separates them.
+    # A newline is one of the characters, and also separates them.
     at = known.index("\n")
     assert shown[at : at + 2] == ["", ""]
     del shown[at]
@@ -42,17 +42,17 @@ def test_every_character() -> None:
     assert wrong == []
 
 
-def test_what_never_becomes_a_character() -> None:
+def test_code_points_that_are_never_characters_are_escaped() -> None:
     assert printable("\ufdd0\uffff\U0001fffe\U000e0fff") == "\\ufdd0\\uffff\\U0001fffe\\U000e0fff"
 
 
-def test_bytes_of_a_path_that_are_no_text() -> None:
+def test_bytes_of_a_path_that_are_not_utf8_are_escaped() -> None:
     assert printable("a\udc80\udcff") == "a\\x80\\xff"
-    assert printable("\ud800") == "\\xed\\xa0\\x80"  # a surrogate that stands for no byte
+    assert printable("\ud800") == "\\xed\\xa0\\x80"  # a surrogate that does not encode a byte
     assert _memattn.printable(b"\xc3(") == "\\xc3("
 
 
-def test_any_number_of_bytes() -> None:
+def test_text_of_any_length_is_kept() -> None:
     assert len(printable("x" * 1_000_000)) == 1_000_000
 
 
@@ -60,14 +60,14 @@ HOSTILE = "\x1b]0;owned\x07\u009b31m\u202e\u2066\u200f\ufeff\u2028\x85\r\n"
 
 
 def same_messages(path: Path) -> str:
-    """What the library and the package say of a file, which must both be fit for a terminal."""
+    """Return the message for a file, which must be safe to print on a terminal."""
     with pytest.raises(FormatError) as caught:
         MemoryAugmentedAttention.load(path)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("place", ["format", "format_version", "config", "key", "name", "dtype"])
-def test_text_of_a_file(tmp_path: Path, place: str) -> None:
+def test_text_from_a_file_is_escaped(tmp_path: Path, place: str) -> None:
     import json
     import struct
 
@@ -89,11 +89,11 @@ def test_text_of_a_file(tmp_path: Path, place: str) -> None:
     path.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + length :])
     message = same_messages(path)
     assert message == printable(message)
-    assert "\\u202e" in message or place == "name"  # the missing "memory" is told of first
+    assert "\\u202e" in message or place == "name"  # the missing "memory" is reported first
 
 
-def test_a_layer_is_what_the_file_is_of(tmp_path: Path) -> None:
-    """The same escapes for a path, so that it can be cut from the front of a message."""
+def test_paths_are_escaped_alike_in_all_messages(tmp_path: Path) -> None:
+    """Equal escapes let a caller cut the path from the front of a message."""
     path = tmp_path / "\u202e\u009b.safetensors"
     path.write_bytes(bytes(np.zeros(9)))
     assert same_messages(path).startswith(f"{printable(str(path))}: ")

@@ -16,7 +16,7 @@ def test_readme_has_blocks_and_is_short() -> None:
 
 
 @pytest.mark.parametrize("code", parameters(README))
-def test_python_block(code: str, tmp_path: Path) -> None:
+def test_a_python_block_runs(code: str, tmp_path: Path) -> None:
     source = tmp_path / "readme.py"
     source.write_text(code, encoding="utf-8")
     run(sys.executable, "-W", "error", source, cwd=tmp_path)

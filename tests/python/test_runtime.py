@@ -1,4 +1,4 @@
-"""What runs and what memory it holds, asked from Python."""
+"""The instruction set in use, and the memory that a thread holds, from Python."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ import memattn
 
 
 def in_a_thread(function: object) -> list[object]:
-    """What the function returns in a thread of its own."""
+    """Return the result of the function in a new thread."""
     found: list[object] = []
     thread = threading.Thread(target=lambda: found.append(function()))
     thread.start()
@@ -20,7 +20,7 @@ def in_a_thread(function: object) -> list[object]:
     return found
 
 
-def test_the_scratch_of_a_thread() -> None:
+def test_scratch_belongs_to_its_thread_and_can_be_released() -> None:
     layer = memattn.MemoryAugmentedAttention(16, 20, 4, seed=0)
     x = np.ones((4, 50, 16), np.float32)
     expected = layer(x)
@@ -52,7 +52,7 @@ def active_isa(forced: str | None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60)
 
 
-def test_the_instruction_set_that_computes() -> None:
+def test_the_best_or_the_forced_instruction_set_is_used() -> None:
     best = active_isa(None).stdout.strip()
     assert best in {"avx3_bf16", "avx3", "avx2", "sse4", "neon", "scalar"}
     assert active_isa(best).stdout.strip() == best
@@ -64,6 +64,6 @@ def test_the_instruction_set_that_computes() -> None:
 
 
 @pytest.mark.parametrize("name", ["active_isa", "scratch_bytes", "release_scratch"])
-def test_the_names_are_the_package_s(name: str) -> None:
+def test_the_functions_are_exported_and_documented(name: str) -> None:
     assert name in memattn.__all__
     assert getattr(memattn, name).__doc__

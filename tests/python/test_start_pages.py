@@ -1,7 +1,7 @@
-"""The Start pages of docs: their ```python and ```sh blocks run in order, as a reader would.
+"""The Start pages of docs: their ```python and ```sh blocks run in order, as for a reader.
 
-Blocks of one language in a row are one program, and files that it writes are there for the next.
-MEMATTN_TEST_HOST says whose page, as in test_pages.py.
+Consecutive blocks of one language are one program, and the files that it writes are there for the
+next. MEMATTN_TEST_HOST selects the pages, as in test_pages.py.
 """
 
 import os
@@ -23,25 +23,25 @@ PAGES = {
     "jax": ["jax"],
     None: ["csv", "data-frame"],
 }
-ELSEWHERE = ["cpp"]  # whose blocks test_cpp_blocks.py runs
+ELSEWHERE = ["cpp"]  # test_cpp_blocks.py runs its blocks
 SHELL = "set -euo pipefail\n"
-# The environments of the hosts do not have what the command needs.
+# The environments of the hosts lack the packages of the command.
 PYTHON = ROOT / ".venv/bin/python" if HOST else sys.executable
 
 
 def in_order(page: Path) -> list[Block]:
-    """The blocks that run, in the order of the page."""
+    """Return the blocks that run, in the order of the page."""
     found = [*blocks(page, "python"), *blocks(page, "sh")]
     return sorted((block for block in found if block.only in ("", HOST)), key=lambda one: one.line)
 
 
 def language_of(block: Block) -> str:
-    """The word behind the fence."""
+    """Return the word after the fence."""
     fence = block.page.read_text(encoding="utf-8").splitlines()[block.line - 1]
     return re.fullmatch(r"```(\w+)(?: \w+)?", fence)[1]
 
 
-def test_every_page_is_run() -> None:
+def test_every_start_page_is_tested() -> None:
     known = {name for names in PAGES.values() for name in names} | set(ELSEWHERE)
     assert {page.stem for page in START.glob("*.md")} == known
 
@@ -59,7 +59,8 @@ def test_a_start_page_runs(name: str, tmp_path: Path, monkeypatch: pytest.Monkey
         (language, "\n".join(block.code for block in group))
         for language, group in groupby(found, language_of)
     ]
-    # What a later block of Python uses of an earlier one, although commands stand between them.
+    # The parts of earlier Python blocks that a later one uses, although commands stand between
+    # them.
     before = ""
     for language, code in programs:
         if language == "sh":

@@ -1,4 +1,4 @@
-"""A file that is written as its content comes is the old or the new one, too."""
+"""A file written piece by piece is also either the old or the new one."""
 
 import contextlib
 import os
@@ -16,7 +16,7 @@ from .full_disk import full_disk
 
 @pytest.fixture(params=["without a name", "with a name"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether the file has no name until it is whole, as not every file system can have it."""
+    """Return whether the temporary file has a name; not every system has files without one."""
     if request.param == "with a name":
         monkeypatch.delattr(os, "O_TMPFILE", raising=False)
     elif not hasattr(os, "O_TMPFILE"):
@@ -28,7 +28,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_the_file_is_there_at_the_end(way: str, tmp_path: Path) -> None:
+def test_the_file_appears_when_it_is_complete(way: str, tmp_path: Path) -> None:
     path = tmp_path / "out"
     for content in (b"first", b"second"):
         before = path.read_bytes() if path.exists() else None
@@ -82,7 +82,7 @@ def test_an_exception_leaves_the_old_file(
 
 @pytest.mark.parametrize("size", [100, 100_000])
 def test_a_full_disk_leaves_the_old_file(way: str, size: int, tmp_path: Path) -> None:
-    """Met by a write, or only when what is left is written at the end."""
+    """The failure comes from a write, or only when the remaining data is written at the end."""
     path = tmp_path / "out"
     path.write_bytes(b"old")
     with (
@@ -95,7 +95,7 @@ def test_a_full_disk_leaves_the_old_file(way: str, size: int, tmp_path: Path) ->
     assert names_in(tmp_path) == ["out"]
 
 
-def test_what_cannot_be_a_file_is_refused(way: str, tmp_path: Path) -> None:
+def test_paths_that_cannot_be_files_are_refused(way: str, tmp_path: Path) -> None:
     for path, says in (
         (tmp_path, "it is a folder"),
         (tmp_path / "no" / "out", "there is no folder"),
@@ -108,7 +108,7 @@ def test_what_cannot_be_a_file_is_refused(way: str, tmp_path: Path) -> None:
 
 def test_a_handler_removes_files_and_folders(way: str, tmp_path: Path) -> None:
     path = tmp_path / "out"
-    # With a name, that name is gone at the end.
+    # A temporary file with a name is gone at the end.
     with files.temporary_folder() as folder, contextlib.suppress(DataError):
         (folder / "sorted").write_bytes(b"rows")
         with files.written_atomically(path) as stream:
@@ -119,7 +119,7 @@ def test_a_handler_removes_files_and_folders(way: str, tmp_path: Path) -> None:
     assert names_in(tmp_path) == (["out"] if way == "without a name" else [])
 
 
-def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> None:
+def test_the_next_write_removes_temporaries_of_killed_processes(tmp_path: Path) -> None:
     code = (
         "import os, signal, pathlib, sys\ndel os.O_TMPFILE\nfrom memattn import files\n"
         "with files.written_atomically(pathlib.Path('out')) as stream:\n"
@@ -131,7 +131,7 @@ def test_what_a_killed_process_left_goes_with_the_next_write(tmp_path: Path) -> 
         assert process.stdout is not None
         assert process.stdout.read(1) == b"."
         files.write_atomically(tmp_path / "other", b"")
-        assert len(names_in(tmp_path)) == 2  # what a living process writes stays
+        assert len(names_in(tmp_path)) == 2  # temporaries of running processes stay
         process.kill()
     files.write_atomically(tmp_path / "other", b"")
     assert names_in(tmp_path) == ["other"]

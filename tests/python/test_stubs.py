@@ -1,4 +1,4 @@
-"""The committed stub of the extension is the one that nanobind makes from it."""
+"""The committed stub of the extension equals the one that nanobind generates from it."""
 
 import difflib
 import subprocess

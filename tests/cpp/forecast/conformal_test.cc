@@ -1,5 +1,4 @@
-// The rules of intervals one by one; their coverage is tested in
-// tests/python/forecast/test_conformal.py.
+// Single rules of intervals; tests/python/forecast/test_conformal.py tests their coverage.
 #include "forecast/conformal.h"
 
 #include <gtest/gtest.h>
@@ -17,7 +16,7 @@ namespace {
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-TEST(Conformal, WindowsOfOneSeriesAreAsEachAlone) {
+TEST(Conformal, WindowsTogetherEqualEachWindowAlone) {
   std::mt19937 random(1);
   std::normal_distribution<double> normal;
   std::vector<double> values = {1};
@@ -41,20 +40,20 @@ TEST(Conformal, WindowsOfOneSeriesAreAsEachAlone) {
   }
 }
 
-TEST(Conformal, AQuantileIsTheScoreOfItsRank) {
-  // Steps of four windows, one without a second score.
+TEST(Conformal, QuantilesAreTheScoresOfTheirRanks) {
+  // Two steps of four windows, with one score missing.
   const std::vector<double> scores = {3, 5, 1, kNaN, 4, 7, 2, kInfinity}, weights = {1, 1, 1, 1};
   const RankedScores ranked(scores, 2, weights, 1);
-  EXPECT_EQ(ranked.quantile(0, 20), 1);  // of five with the window at hand
+  EXPECT_EQ(ranked.quantile(0, 20), 1);  // of five, including the window at hand
   EXPECT_EQ(ranked.quantile(0, 60), 3);
   EXPECT_EQ(ranked.quantile(0, 61), 4);
-  EXPECT_EQ(ranked.quantile(0, 99), 4);  // the largest stands in
+  EXPECT_EQ(ranked.quantile(0, 99), 4);  // limited to the largest score
   EXPECT_EQ(ranked.quantile(1, 50), 7);
   EXPECT_EQ(ranked.quantile(1, 80), kInfinity);
   EXPECT_TRUE(std::isnan(RankedScores({}, 2, {}, 1).quantile(1, 80)));
 }
 
-TEST(Conformal, EndsStayAroundTheForecast) {
+TEST(Conformal, BoundsStayAroundTheForecast) {
   const WindowDomain logs = {true, 0.1, 1, 0}, plain = {false, 1, 1, -kInfinity};
   Ends found = moved_ends(logs, 2, {1, 4}, std::log(2.0));
   EXPECT_DOUBLE_EQ(found.low, 0.5);
@@ -62,7 +61,7 @@ TEST(Conformal, EndsStayAroundTheForecast) {
   found = moved_ends(plain, 2, {1, 4}, 3);
   EXPECT_EQ(found.low, -2);
   EXPECT_EQ(found.high, 7);
-  found = moved_ends({false, 1, 1, 0}, 2, {1, 4}, 3);  // it was never negative
+  found = moved_ends({false, 1, 1, 0}, 2, {1, 4}, 3);  // the series was never negative
   EXPECT_EQ(found.low, 0);
   EXPECT_EQ(moved_ends({false, 1, 1, 0}, -2, {-3, 4}, 3).low, -2);  // but the forecast is
   EXPECT_EQ(moved_ends(logs, 2, {1, 4}, kInfinity).high, kInfinity);
@@ -73,7 +72,7 @@ TEST(Conformal, EndsStayAroundTheForecast) {
   EXPECT_TRUE(std::isnan(around({kNaN, 3}, {1, 4}).low));
 }
 
-TEST(Conformal, OtherLevelsLieBetweenAndBeyond) {
+TEST(Conformal, OtherLevelsAreInterpolatedAndExtrapolated) {
   const WindowDomain plain = {false, 1, 1, -kInfinity}, logs = {true, 0.1, 1, 0};
   const std::vector<Ends> known = {{8, 11}, {4, 16}};
   const std::vector<double> reaches = {1, 2};
@@ -88,7 +87,7 @@ TEST(Conformal, OtherLevelsLieBetweenAndBeyond) {
   EXPECT_DOUBLE_EQ(normal_reach(95), 1.959963984540054);
 }
 
-TEST(Conformal, HolesAreStraightLines) {
+TEST(Conformal, HolesAreFilledLinearly) {
   std::vector<double> values = {1, kNaN, kNaN, 7, 3, kNaN, 4};
   fill_holes(values);
   EXPECT_EQ(values, (std::vector<double>{1, 3, 5, 7, 3, 3.5, 4}));

@@ -1,4 +1,4 @@
-// Blocks of covariates in windows: the values by a plain loop, at any origin.
+// Blocks of covariates in windows, against a plain loop, at any origin.
 #include "forecast/covariates.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t kColumns = 4, kHorizon = 3, kLength = 11;
 
-// Two series, of which the second one is not in logs before its end.
+// Two series, the second of which stops being in logs before its end.
 struct TwoSeries {
   std::vector<double> values;
   std::vector<std::int64_t> offsets = {0, kLength, 2 * kLength};
@@ -49,7 +49,7 @@ WindowShape shape_of(std::vector<CovariateBlock> blocks) {
           .blocks = std::move(blocks)};
 }
 
-// The covariates at an origin, from the whole table.
+// Returns the covariates at an origin, from the whole table.
 std::vector<double> by_loop(const std::vector<float>& table, const Origin& origin,
                             const std::vector<CovariateBlock>& blocks) {
   std::vector<double> result;
@@ -72,12 +72,12 @@ const std::vector<std::vector<CovariateBlock>>& cases() {
   static const std::vector<std::vector<CovariateBlock>> all = {
       {{0, kColumns, 0, kHorizon}},
       {{1, 2, -1, 2}, {0, 1, -20, 20 + kHorizon}, {3, 1, 2, 1}},
-      {{2, 2, -30, 4}, {2, 2, -30, 4}},  // before any series, and twice
+      {{2, 2, -30, 4}, {2, 2, -30, 4}},  // before every series, and twice
   };
   return all;
 }
 
-TEST(Covariates, AreThoseOfAPlainLoop) {
+TEST(Covariates, EqualThoseOfAPlainLoop) {
   const TwoSeries series;
   EXPECT_GT(testing::largest_magnitude(series.table), 10);
   for (const std::vector<CovariateBlock>& blocks : cases()) {
@@ -94,8 +94,8 @@ TEST(Covariates, AreThoseOfAPlainLoop) {
   }
 }
 
-// The rest of a window is as without covariates, to the bit.
-TEST(Covariates, StandAfterTheValuesOfBothKindsOfWindows) {
+// The rest of a window has the same bits as without covariates.
+TEST(Covariates, FollowTheValuesInBothKindsOfWindows) {
   const TwoSeries series;
   for (const PanelWindows kind : {PanelWindows::kLastValues, PanelWindows::kPastSeasons}) {
     for (const std::vector<CovariateBlock>& blocks : cases()) {

@@ -1,4 +1,4 @@
-// Bodies that throw, and a caller that ends their work.
+// Bodies that throw, and callers that interrupt their work.
 #include "forecast/interruptible_work.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ TEST_P(InterruptibleWorkTest, RunsEachBodyOnce) {
   EXPECT_EQ(sum, 4950);
 }
 
-TEST_P(InterruptibleWorkTest, ThrowsWhatABodyThrowsAndBeginsNoOther) {
+TEST_P(InterruptibleWorkTest, RethrowsTheExceptionOfABodyAndBeginsNoOther) {
   std::atomic<int> begun{0};
   const auto run = [&] {
     InterruptibleWork().run(100'000, [&](std::int64_t) {
@@ -47,14 +47,14 @@ TEST_P(InterruptibleWorkTest, PollEndsBodiesBetweenTheirParts) {
   const std::function<void()> poll = [&] {
     polls_elsewhere += std::this_thread::get_id() != caller;
     ++polls;
-    // Not before another thread has come by, if one takes part.
+    // Not before another thread has checked, if one takes part.
     const bool shared = GetParam() == 1 || checks_elsewhere > 3;
     if (polls >= 5 && (shared || std::chrono::steady_clock::now() > latest)) {
       throw std::domain_error("ended");
     }
   };
   InterruptibleWork work(poll);
-  // Each body would go on for ever.
+  // Without an end, each body would run forever.
   const auto run = [&] {
     work.run(GetParam(), [&](std::int64_t) {
       for (;;) {

@@ -1,4 +1,4 @@
-// Windows of last values at the edges: short histories and scales that vanish.
+// Windows of last values in extreme cases: short histories and vanishing scales.
 #include "forecast/last_values.h"
 
 #include <gtest/gtest.h>
@@ -43,7 +43,7 @@ TEST(LastValues, ShortHistoryRepeatsItsFirstValue) {
 }
 
 // The inverse of such a scale is infinite.
-TEST(LastValues, ScaleBelowTheNormalNumbersIsNone) {
+TEST(LastValues, ASubnormalScaleCountsAsZero) {
   const WindowShape shape{.lookback = 3, .horizon = 1, .season = 1};
   const Window window = window_of({0, 3e-310, 0, 0}, 4, shape);
   EXPECT_GT(window.scale, 0);
@@ -52,8 +52,8 @@ TEST(LastValues, ScaleBelowTheNormalNumbersIsNone) {
   for (const double feature : window.features) EXPECT_TRUE(std::isfinite(feature));
 }
 
-// A series of a day of 2 and a week of 4 that repeats but for one value.
-TEST(LastValues, WithALongSeasonAreInUnitsOfWhatChangesOverASeason) {
+// A series with seasons of 2 and 4 that repeats except for one value.
+TEST(LastValues, WithALongSeasonAreInUnitsOfSeasonalChanges) {
   const WindowShape shape{.lookback = 6, .horizon = 4, .season = 2, .long_season = 4};
   std::vector<double> values;
   for (int week = 0; week < 5; ++week) values.insert(values.end(), {1, 5, 1, 9});
@@ -78,7 +78,7 @@ TEST(LastValues, WithALongSeasonAreInUnitsOfWhatChangesOverASeason) {
   const std::vector<double> features(window.features.begin() + 5, window.features.end());
   EXPECT_LE(testing::relative_error(features, expected), 1e-12);
   EXPECT_GT(found.long_share + found.level, 0);
-  // What repeats exactly has neither scale nor unit, and goes on.
+  // A series that repeats exactly has no scale and no unit, and its forecast repeats it.
   values.back() = 9;
   const Window still = window_of(values, 20, shape);
   EXPECT_NEAR(still.baseline[1], 5, 1e-12);

@@ -1,4 +1,4 @@
-// The network in double: its gradient against central differences in each of its forms.
+// The network in double: the gradients of all its forms against central differences.
 #include "forecast/memory_network.h"
 
 #include <gtest/gtest.h>
@@ -53,7 +53,7 @@ MemoryNetworkOptions with_past_seasons(MemoryNetworkOptions these) {
   return these;
 }
 
-// A network in which every parameter is away from 0.
+// Returns a network without parameters near 0.
 MemoryNetwork<double> network(const MemoryNetworkOptions& these) {
   MemoryNetwork<double> result(these);
   result.update([](std::span<double> parameters) {
@@ -105,11 +105,9 @@ void expect_gradients_of(const MemoryNetworkOptions& these, std::int64_t step) {
   EXPECT_GE(moving, grads.size() * 3 / 4);
 }
 
-TEST(MemoryNetwork, GradientIsThatOfCentralDifferences) {
-  expect_gradients_of(options(false, 0), 0);
-}
+TEST(MemoryNetwork, GradientEqualsCentralDifferences) { expect_gradients_of(options(false, 0), 0); }
 
-TEST(MemoryNetwork, GradientThroughNormAndDropout) {
+TEST(MemoryNetwork, GradientIsRightThroughNormAndDropout) {
   expect_gradients_of(options(true, 0.3), 11);
   expect_gradients_of(options(false, 0.3), 11);
   expect_gradients_of(options(true, 0), -1);
@@ -120,17 +118,17 @@ MemoryNetworkOptions with_input_dropout(MemoryNetworkOptions these) {
   return these;
 }
 
-TEST(MemoryNetwork, GradientThroughDropoutOfTheInput) {
+TEST(MemoryNetwork, GradientIsRightThroughInputDropout) {
   expect_gradients_of(with_input_dropout(options(false, 0)), 3);
   expect_gradients_of(with_input_dropout(options(true, 0.3)), 11);
   expect_gradients_of(with_input_dropout(options(false, 0, 0)), 3);
   expect_gradients_of(with_input_dropout(with_past_seasons(options(true, 0.3, 1))), 2);
 }
 
-// In the memory layers alone: the linear path sees its whole input.
-TEST(MemoryNetwork, DropoutOfTheInputScalesOrZeroesFeatures) {
+// Only in the memory layers: the linear path sees its whole input.
+TEST(MemoryNetwork, InputDropoutScalesOrZeroesFeatures) {
   MemoryNetwork<double> net = network(with_input_dropout(options(false, 0, 0)));
-  // One unit is one feature, and each output one unit and one input of the linear path.
+  // Each unit is one feature, and each output is one unit plus one input of the linear path.
   net.update([&](std::span<double> parameters) {
     std::ranges::fill(parameters, 0.0);
     for (const WeightInfo& info : net.weight_infos()) {
@@ -157,14 +155,16 @@ TEST(MemoryNetwork, DropoutOfTheInputScalesOrZeroesFeatures) {
   EXPECT_NEAR(static_cast<double>(dropped) / (20 * kWindows * kFeatures), 0.4, 0.08);
 }
 
-TEST(MemoryNetwork, GradientOfTheLinearModel) { expect_gradients_of(options(false, 0, 0), 0); }
+TEST(MemoryNetwork, GradientIsRightForTheLinearModel) {
+  expect_gradients_of(options(false, 0, 0), 0);
+}
 
-TEST(MemoryNetwork, GradientWithPastSeasons) {
+TEST(MemoryNetwork, GradientIsRightWithPastSeasons) {
   expect_gradients_of(with_past_seasons(options(false, 0, 0)), 0);
   expect_gradients_of(with_past_seasons(options(true, 0.3, 1)), 2);
 }
 
-// What the formula says, step by step; a slot left out is one that the layer never had.
+// The formula, step by step; a slot left out is one that the layer never had.
 struct ByFormula {
   std::vector<double> output;  // (N, O)
   std::vector<double> scores;  // (layers, N, slots)
@@ -236,15 +236,15 @@ ByFormula by_formula(const MemoryNetwork<double>& net, const SlotLeftOut& left_o
   return result;
 }
 
-TEST(MemoryNetwork, ValueIsThatOfItsFormula) {
+TEST(MemoryNetwork, ValueEqualsItsFormula) {
   for (const bool pre_norm : {false, true}) {
     const MemoryNetwork<double> net = network(with_past_seasons(options(pre_norm, 0)));
     EXPECT_LE(testing::relative_error(forward(net, -1), by_formula(net).output), 1e-13) << pre_norm;
   }
 }
 
-// Windows are independent: few of them take another way through the layers, with the same bits.
-TEST(MemoryNetwork, PredictIsForwardWithoutDropout) {
+// Windows are independent: a few take another route through the layers, with the same bits.
+TEST(MemoryNetwork, PredictEqualsForwardWithoutDropout) {
   for (const bool pre_norm : {false, true}) {
     const MemoryNetwork<double> net = network(with_input_dropout(options(pre_norm, 0.3)));
     const std::vector<double> expected = forward(net, -1);
@@ -260,7 +260,7 @@ TEST(MemoryNetwork, PredictIsForwardWithoutDropout) {
   }
 }
 
-TEST(MemoryNetwork, SlotLeftOutIsOneThatIsNotThere) {
+TEST(MemoryNetwork, ASlotLeftOutEqualsALayerWithoutIt) {
   for (const bool pre_norm : {false, true}) {
     const MemoryNetwork<double> net = network(options(pre_norm, 0));
     const std::vector<double> whole = forward(net, -1);
@@ -278,7 +278,7 @@ TEST(MemoryNetwork, SlotLeftOutIsOneThatIsNotThere) {
   }
 }
 
-TEST(MemoryNetwork, ScoresAreThoseOfItsLayers) {
+TEST(MemoryNetwork, ScoresEqualThoseOfItsLayers) {
   for (const bool pre_norm : {false, true}) {
     const MemoryNetwork<double> net = network(options(pre_norm, 0));
     std::vector<double> output(kWindows * kOutputs), scores(kWindows * 2 * 4, 99);
@@ -300,7 +300,7 @@ TEST(MemoryNetwork, ScoresAreThoseOfItsLayers) {
   }
 }
 
-TEST(MemoryNetwork, WeightsAreCountedFromOptions) {
+TEST(MemoryNetwork, CountParamsNeedsOnlyTheOptions) {
   for (const bool pre_norm : {false, true}) {
     for (const std::int64_t layers : {0, 1, 3}) {
       const MemoryNetworkOptions these = options(pre_norm, 0, layers);
@@ -309,12 +309,12 @@ TEST(MemoryNetwork, WeightsAreCountedFromOptions) {
   }
 }
 
-TEST(MemoryNetwork, UntrainedSaysZero) {
+TEST(MemoryNetwork, AnUntrainedNetworkReturnsZero) {
   EXPECT_EQ(forward(MemoryNetwork<double>(with_past_seasons(options(true, 0.5))), 3),
             std::vector<double>(kWindows * kOutputs, 0));
 }
 
-TEST(MemoryNetwork, DropoutDrawsByStepAndOnlyInTraining) {
+TEST(MemoryNetwork, DropoutDependsOnTheStepAndOnlyInTraining) {
   const MemoryNetwork<double> with = network(options(false, 0.5)),
                               none = network(options(false, 0));
   EXPECT_EQ(forward(with, 3), forward(with, 3));
@@ -322,7 +322,7 @@ TEST(MemoryNetwork, DropoutDrawsByStepAndOnlyInTraining) {
   EXPECT_LE(testing::relative_error(forward(with, -1), forward(none, -1)), 1e-13);
 }
 
-TEST(MemoryNetwork, MemoriesStartAsTold) {
+TEST(MemoryNetwork, MemoriesFollowTheirInitializer) {
   MemoryNetworkOptions these = options(true, 0);
   these.memory_initializer.kind = MemoryInitializer::Kind::kZeros;
   const MemoryNetwork<double> zeros(these);
@@ -331,7 +331,7 @@ TEST(MemoryNetwork, MemoriesStartAsTold) {
   }
 }
 
-TEST(MemoryNetwork, SeedDrawsTheWeights) {
+TEST(MemoryNetwork, WeightsDependOnTheSeed) {
   MemoryNetworkOptions other = options(false, 0);
   other.seed = 6;
   const MemoryNetwork<double> first(options(false, 0)), second(options(false, 0)), third(other);

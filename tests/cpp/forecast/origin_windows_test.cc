@@ -1,4 +1,4 @@
-// Features and targets of windows by hand.
+// Features and targets of windows, against values by hand.
 #include "forecast/origin_windows.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 namespace memattn {
 namespace {
 
-TEST(OriginWindows, FeaturesByHandInLogs) {
+TEST(OriginWindows, FeaturesInLogsEqualThoseByHand) {
   std::vector<double> values;
   for (const double log : {0.0, 1.0, 3.0, 2.5, 7.0}) values.push_back(std::exp(log));
   const std::vector<std::int64_t> offsets = {0, 5};
@@ -21,7 +21,7 @@ TEST(OriginWindows, FeaturesByHandInLogs) {
   OriginWindows<double> windows;
   const std::vector<Origin> origins = {{0, 4}, {0, 2}};
   make_windows(panel, shape, origins, windows);
-  // The mean step of the window and a tenth of that of the series, which here are the same.
+  // The mean step of the window plus a tenth of that of the series, which are equal here.
   const double scale = 1.1 * (1 + 2 + 0.5) / 3, second = 1.1;
   const std::vector<double> expected = {
       -2.5 / scale,           -2.5 / scale,      -1.5 / scale, 0.5 / scale, std::log(scale) + 2.5,
@@ -38,7 +38,7 @@ TEST(OriginWindows, FeaturesByHandInLogs) {
   EXPECT_EQ(targets.slope, windows.scale);
 }
 
-TEST(OriginWindows, AreClippedAndTellTheSeasonAhead) {
+TEST(OriginWindows, AreClippedAndIncludeTheSeasonAhead) {
   std::vector<double> values;
   for (int t = 0; t < 41; ++t) values.push_back(std::exp(t % 4 == 0 ? 0.9 : -0.3));
   const std::vector<std::int64_t> offsets = {0, 41};
@@ -47,8 +47,8 @@ TEST(OriginWindows, AreClippedAndTellTheSeasonAhead) {
   OriginWindows<double> windows;
   const std::vector<Origin> origins = {{0, 41}};
   make_windows(panel, shape, origins, windows);
-  // The season explains all: nothing is left but the smallest scale, a tenth of the mean step of
-  // 0.6, and the season is far above it. Phases 1, 2, 3, 0, and "there is one".
+  // The season explains everything. Only the smallest scale remains, a tenth of the mean step of
+  // 0.6, and the season is far above it. Phases 1, 2, 3, 0, and the flag for a season.
   const std::vector<double> season = {-5, -5, -5, 10, 1};
   EXPECT_LE(
       testing::relative_error(
@@ -60,8 +60,8 @@ TEST(OriginWindows, AreClippedAndTellTheSeasonAhead) {
   EXPECT_LE(testing::relative_error(windows.baseline, ahead), 1e-12);
 }
 
-// Windows and targets of two rows from row 7 on, of two series of one length, and the features of
-// each.
+// Windows and targets of two rows from row 7 on, for two series of the same length, and the
+// features of each.
 struct TwoOrigins {
   OriginWindows<double> windows;
   OriginTargets<double> targets;
@@ -83,12 +83,12 @@ TwoOrigins at_row_7_of_two(const std::vector<double>& values) {
   return two;
 }
 
-// Other domain, other units: 3 x + 7 looks as x does, and errors count in units of its own steps.
-TEST(OriginWindows, OfASeriesInNoLogsDoNotDependOnItsUnit) {
+// Another domain and other units: 3 x + 7 looks like x, and errors are in units of its own steps.
+TEST(OriginWindows, OfASeriesWithoutLogsDoNotDependOnItsUnit) {
   const std::vector<double> x = {0, 2, -1, 4, 3, 3, -5, 1};
   std::vector<double> values = x;
   for (const double value : x) values.push_back(3 * value + 7);
-  values[8] = 7;  // 3 * 0 + 7: positive, as are the next, until 3 * -5 + 7
+  values[8] = 7;  // 3 * 0 + 7: positive like the next values, until 3 * -5 + 7
   const auto [windows, targets, first, second] = at_row_7_of_two(values);
   EXPECT_LE(testing::relative_error(second, first), 1e-13);
   EXPECT_NEAR(windows.scale[1], 3 * windows.scale[0], 1e-12);
@@ -96,8 +96,8 @@ TEST(OriginWindows, OfASeriesInNoLogsDoNotDependOnItsUnit) {
   EXPECT_NEAR(targets.targets[2], targets.targets[0], 1e-12);
 }
 
-// A series of steps of 1e-8 in logs, as one around 1e9 that moves by ten, looks as one of 1e-4 does
-// and counts as much: only the level has changed.
+// A series with steps of 1e-8 in logs, such as one around 1e9 that moves by ten, looks like one
+// with steps of 1e-4 and has the same weight: only the level differs.
 TEST(OriginWindows, OfASmoothSeriesInLogsDoNotDependOnItsLevel) {
   const std::vector<double> x = {0, 2, -1, 4, 3, 3, -5, 1, 2};
   std::vector<double> values;
@@ -111,8 +111,8 @@ TEST(OriginWindows, OfASmoothSeriesInLogsDoNotDependOnItsLevel) {
   EXPECT_GT(targets.targets[0], 0.05);
 }
 
-// Steps below the normal numbers, and a jump far beyond float: windows and targets stay finite.
-TEST(OriginWindows, OfValuesOfAnySizeAreFinite) {
+// Subnormal steps, and a jump far above float's range: windows and targets stay finite.
+TEST(OriginWindows, AreFiniteForValuesOfAnySize) {
   for (const double step : {4e-310, 1e-300, 1e-20, 1.0, 1e140}) {
     std::vector<double> values;
     for (int i = 0; i < 12; ++i) values.push_back(i % 2 == 0 ? -step : step);
@@ -131,7 +131,7 @@ TEST(OriginWindows, OfValuesOfAnySizeAreFinite) {
            {windows.features, windows.skip, windows.seasons, targets.targets, targets.slope}) {
         for (const float value : all) EXPECT_TRUE(std::isfinite(value)) << step;
       }
-      // Squares of the smallest steps are 0, and with them the standard deviation.
+      // The squares of the smallest steps are 0, and so is the standard deviation.
       if (past && step < 1e-200) continue;
       EXPECT_EQ(targets.counts[5], 1);
       if (step > 1e100) continue;

@@ -1,4 +1,4 @@
-// The panel forecaster with covariates, as its user sees it.
+// The panel forecaster with covariates, through its public interface.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -34,15 +34,15 @@ PanelForecasterOptions past_options() {
   return these;
 }
 
-// The row of the table at `step` (0: the first step ahead) of the end of a series.
+// Returns the row of the table `step` steps (0: the first step ahead) after the end of a series.
 float* row_at_end(Data& series, std::size_t which, std::int64_t step) {
   const std::int64_t row =
       series.offsets[which + 1] + static_cast<std::int64_t>(which) * kHorizon + step;
   return series.covariates.data() + row * kColumns;
 }
 
-TEST(PanelCovariates, AKnownCauseIsForecast) {
-  // Nothing in the past of these series tells their next value; the covariate does.
+TEST(PanelCovariates, AKnownCauseImprovesTheForecast) {
+  // The past of these series does not show their next value; the covariate does.
   Data series;
   const std::int64_t length = 60, count = 20;
   series.covariates = testing::normal_array<float>(count * (length + kHorizon), 3);
@@ -58,11 +58,11 @@ TEST(PanelCovariates, AKnownCauseIsForecast) {
   these.season = 1;
   these.loss = ErrorLoss::kMae;
   these.logs = false;
-  these.lookbacks = {20};  // of which the scale, and so what an output is worth, hardly changes
+  these.lookbacks = {20};  // long enough that the scale of windows hardly changes
   these.steps = 600;
   these.learning_rate = 5e-3;
   these.covariates = 1;
-  // The last known one says where the level stands.
+  // The last known value of the covariate shows the level.
   these.blocks = {{0, 1, -1, 1 + kHorizon}};
   const auto mean_error = [&](const PanelForecasterOptions& asked, const Data& known) {
     PanelForecaster forecaster(asked);
@@ -88,9 +88,9 @@ TEST(PanelCovariates, AKnownCauseIsForecast) {
   EXPECT_LT(known, 0.2 * unknown);
 }
 
-// A backtest in one pass is what predict says of each history by itself, whose table ends `horizon`
-// rows after it.
-TEST(PanelCovariates, ManyOriginsAreAsManyHistories) {
+// A backtest in one pass equals predict on each history alone, whose table ends `horizon` rows
+// after it.
+TEST(PanelCovariates, ManyOriginsEqualSeparateHistories) {
   const Data series = series_with_covariates();
   for (const PanelForecasterOptions& these : {covariate_options(), past_options()}) {
     PanelForecaster forecaster(these);
@@ -103,7 +103,7 @@ TEST(PanelCovariates, ManyOriginsAreAsManyHistories) {
         times.push_back(t);
       }
     }
-    ASSERT_GT(which.size(), 256u);  // more than go through the networks together
+    ASSERT_GT(which.size(), 256u);  // more than pass through the networks together
     std::vector<double> all(which.size() * kHorizon);
     forecaster.predict(series.view(), {which, times}, all);
     for (std::size_t n = 0; n < which.size(); n += 7) {
@@ -120,9 +120,9 @@ TEST(PanelCovariates, ManyOriginsAreAsManyHistories) {
   }
 }
 
-TEST(PanelCovariates, OnlyWhatABlockSelectsIsSeen) {
+TEST(PanelCovariates, OnlySelectedCovariatesAffectForecasts) {
   Data series = series_with_covariates();
-  // Column 0 and 1 from the last known value on, columns 1 and 2 from 8 to 3 rows before.
+  // Columns 0 and 1 from the last known value on, columns 1 and 2 from 8 to 3 rows before.
   PanelForecaster forecaster(covariate_options());
   forecaster.fit(series.view());
   const std::vector<double> before = predict(forecaster, series);
@@ -135,7 +135,7 @@ TEST(PanelCovariates, OnlyWhatABlockSelectsIsSeen) {
       value = kept;
       const bool seen = (column <= 1 && step >= -1) || (column >= 1 && step >= -8 && step < -2);
       EXPECT_EQ(after != before, seen) << step << " " << column;
-      // And of no other series.
+      // And none of another series.
       const auto place = static_cast<std::ptrdiff_t>(4 * kHorizon);
       EXPECT_TRUE(std::equal(before.begin(), before.begin() + place, after.begin()));
       EXPECT_TRUE(std::equal(before.begin() + place + kHorizon, before.end(),
@@ -144,7 +144,7 @@ TEST(PanelCovariates, OnlyWhatABlockSelectsIsSeen) {
   }
 }
 
-TEST(PanelCovariates, MemoryIsReadWithThem) {
+TEST(PanelCovariates, TheMemoryIsReadWithThem) {
   Data series = series_with_covariates();
   PanelForecaster forecaster(covariate_options());
   forecaster.fit(series.view());
@@ -163,7 +163,7 @@ TEST(PanelCovariates, MemoryIsReadWithThem) {
   EXPECT_NE(without, other_without);
 }
 
-TEST(PanelCovariates, TheSameBitsAtAnyNumberOfThreads) {
+TEST(PanelCovariates, HaveTheSameBitsForAnyNumberOfThreads) {
   const Data series = series_with_covariates();
   const int before = num_threads();
   for (const PanelForecasterOptions& kind : {covariate_options(), past_options()}) {
@@ -189,7 +189,7 @@ TEST(PanelCovariates, TheSameBitsAtAnyNumberOfThreads) {
   set_num_threads(before);
 }
 
-TEST(PanelCovariates, DropoutOfTheInputIsOfTrainingAlone) {
+TEST(PanelCovariates, InputDropoutAppliesOnlyInTraining) {
   const Data series = series_with_covariates();
   PanelForecasterOptions none = covariate_options();
   none.input_dropout = 0;
@@ -203,8 +203,8 @@ TEST(PanelCovariates, DropoutOfTheInputIsOfTrainingAlone) {
   EXPECT_EQ(predict(with, series), predict(without, series));
 }
 
-TEST(PanelCovariates, AStrideNeedsASeriesThatLong) {
-  PanelForecasterOptions these = options();  // of which 6 values come before the first origin
+TEST(PanelCovariates, AStrideNeedsALongEnoughSeries) {
+  PanelForecasterOptions these = options();  // with 6 values before the first origin
   these.origin_stride = 24;
   Data series;
   series.add(std::vector<double>(29, 1.0));
@@ -215,8 +215,8 @@ TEST(PanelCovariates, AStrideNeedsASeriesThatLong) {
   EXPECT_TRUE(PanelForecaster(these).fit(series.view()));
 }
 
-// Trained at one phase alone, a network learns that phase.
-TEST(PanelCovariates, StrideTrainsThePhaseOfTheEnd) {
+// A network trained at one phase only learns that phase.
+TEST(PanelCovariates, AStrideTrainsThePhaseOfTheLastRow) {
   // After the fourth value of each four comes a jump by 1; in between, series move at random.
   Data series;
   for (std::uint64_t i = 0; i < 10; ++i) {
@@ -227,7 +227,7 @@ TEST(PanelCovariates, StrideTrainsThePhaseOfTheEnd) {
   const auto mean_ahead = [&](std::int64_t stride) {
     PanelForecasterOptions these = options();
     these.season = 1;
-    these.lookbacks = {1};  // without a window to tell the phase by
+    these.lookbacks = {1};  // too short a window to show the phase
     these.logs = false;
     these.loss = ErrorLoss::kMae;
     these.steps = 200;
@@ -246,7 +246,7 @@ TEST(PanelCovariates, StrideTrainsThePhaseOfTheEnd) {
   EXPECT_LT(mean_ahead(1), 0.5);
 }
 
-TEST(PanelCovariates, TablesThatCannotBeAreRefused) {
+TEST(PanelCovariates, InvalidTablesAreRefused) {
   const Data good = series_with_covariates();
   PanelForecaster forecaster(covariate_options());
   forecaster.fit(good.view());
@@ -255,7 +255,7 @@ TEST(PanelCovariates, TablesThatCannotBeAreRefused) {
     Data series = good;
     change(series);
     const std::string message = message_of([&] { forecaster.fit(series.view()); });
-    // Each of the other calls says the same under its own name.
+    // Every other call reports the same under its own name.
     const std::vector<std::int64_t> which = {0}, times = {3};
     std::vector<double> forecasts(kHorizon);
     const std::string start = "PanelForecaster::fit",
@@ -277,7 +277,7 @@ TEST(PanelCovariates, TablesThatCannotBeAreRefused) {
   EXPECT_EQ(refused([](Data& d) { d.covariates.clear(); }), start + "0" + size);
   const float infinity = std::numeric_limits<float>::infinity();
   for (const float bad : {std::numeric_limits<float>::quiet_NaN(), infinity, -infinity}) {
-    for (const std::size_t row : {0u, 37u, 485u}) {  // no block sees the last one
+    for (const std::size_t row : {0u, 37u, 485u}) {  // no block selects the last one
       for (const std::size_t column : {0u, 2u}) {
         const std::string found =
             refused([&](Data& d) { d.covariates[row * kColumns + column] = bad; });
@@ -291,11 +291,11 @@ TEST(PanelCovariates, TablesThatCannotBeAreRefused) {
   EXPECT_EQ(predict(forecaster, good), before);
   PanelForecaster without(options());
   EXPECT_EQ(message_of([&] { without.fit(good.view()); }),
-            start + "1458 values, expected none, for options.covariates is 0");
+            start + "1458 values, expected none, since options.covariates is 0");
 }
 
-// As large as floats are: cut off, and nothing overflows.
-TEST(PanelCovariates, OfAnySizeAreFinite) {
+// Values as large as floats are clipped, and nothing overflows.
+TEST(PanelCovariates, OfAnySizeGiveFiniteForecasts) {
   Data series = series_with_covariates();
   for (std::size_t i = 0; i < series.covariates.size(); i += 5) {
     series.covariates[i] = std::numeric_limits<float>::max() * (i % 2 == 0 ? 1.0f : -1.0f);

@@ -1,4 +1,4 @@
-// Series and options of the panel forecaster, small enough for a test.
+// Series and options of the panel forecaster that are small enough for tests.
 #pragma once
 
 #include <cmath>
@@ -24,7 +24,7 @@ struct Data {
   SeriesView view() const { return {values, offsets, covariates}; }
 };
 
-// Positive series with a season of 4, of 30 to 41 values.
+// Returns positive series of 30 to 41 values with a season of 4.
 inline Data data() {
   Data result;
   for (std::int64_t i = 0; i < 12; ++i) {
@@ -40,7 +40,7 @@ inline Data data() {
   return result;
 }
 
-// The same series with a table of `columns` random covariates, for forecasts of `horizon` steps.
+// Returns the same series with a table of `columns` random covariates, for this horizon.
 inline Data data_with_covariates(std::int64_t columns, std::int64_t horizon) {
   Data result = data();
   const std::int64_t rows = result.offsets.back() + 12 * horizon;
@@ -64,7 +64,7 @@ inline PanelForecasterOptions options() {
   return result;
 }
 
-// With three columns of covariates: two of them ahead, with one known step, and the past of two.
+// Returns options with three columns of covariates: two ahead with one known step, two in the past.
 inline PanelForecasterOptions covariate_options() {
   PanelForecasterOptions result = options();
   result.covariates = 3;
@@ -73,7 +73,7 @@ inline PanelForecasterOptions covariate_options() {
   return result;
 }
 
-// Forecasts from the end of each series, of all members or of one.
+// Forecasts from the end of each series, with all members or with one.
 inline std::vector<double> predict(const PanelForecaster& forecaster, const Data& series,
                                    std::optional<std::int64_t> member = {}) {
   std::vector<std::int64_t> which, times;

@@ -1,4 +1,4 @@
-// A training that fails, for whatever reason, leaves the fitted forecaster as it was.
+// A training that fails for any reason leaves the fitted forecaster unchanged.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -28,7 +28,7 @@ std::string runtime_error_of(Call call) {
   return "nothing was thrown";
 }
 
-// As small as a training can be that has everything: each allocation of it fails in turn.
+// The smallest training that has every part: each of its allocations fails in turn.
 PanelForecasterOptions small_options() {
   PanelForecasterOptions these = covariate_options();
   these.lookbacks = {4};
@@ -47,12 +47,12 @@ Data few_series() {
   for (std::size_t i = 0; i < 3; ++i) {
     few.add({all.values.begin() + all.offsets[i], all.values.begin() + all.offsets[i + 1]});
   }
-  few.values[3] = -1;  // one of them not in logs
+  few.values[3] = -1;  // one series is not in logs
   few.covariates = testing::normal_array<float>((few.offsets.back() + 3 * 5) * 3, 1);
   return few;
 }
 
-// What a user can see of a forecaster.
+// The observable state of a forecaster.
 struct Seen {
   std::vector<double> forecasts;
   std::vector<std::vector<float>> members;
@@ -67,12 +67,12 @@ struct Seen {
   bool operator==(const Seen&) const = default;
 };
 
-TEST(PanelFailures, ATrainingThatDivergesChangesNothing) {
+TEST(PanelFailures, ADivergingTrainingChangesNothing) {
   const Data series = data();
   PanelForecaster forecaster(options());
   ASSERT_TRUE(forecaster.fit(series.view()));
   const PanelTrainingState state = forecaster.training_state();
-  // The weights of the good one in one that cannot train.
+  // Puts the weights of the good forecaster into one that cannot train.
   PanelForecasterOptions wild = options();
   wild.learning_rate = 1e30;
   wild.warm_up = 0;
@@ -92,8 +92,8 @@ TEST(PanelFailures, ATrainingThatDivergesChangesNothing) {
   EXPECT_EQ(Seen(diverging, series), before);
 }
 
-// The weights of the last step, of which no loss tells.
-TEST(PanelFailures, ALastStepThatDivergesIsNoticed) {
+// The weights diverge in the last step, after which no loss is computed.
+TEST(PanelFailures, DivergenceInTheLastStepIsReported) {
   const Data series = data();
   PanelForecasterOptions wild = options();
   wild.learning_rate = 3e38;
@@ -123,7 +123,7 @@ TEST(PanelFailures, AnExceptionOfProgressOrPollChangesNoWeight) {
   for (const std::int64_t step : {1, 7, 30}) {
     EXPECT_THROW(forecaster.fit(series.view(), fail_at(step)), std::domain_error);
     EXPECT_EQ(predict(forecaster, series), before);
-    // The state is that of the training that failed, which can go on.
+    // The state is that of the failed training, which can continue.
     const PanelTrainingState state = forecaster.training_state();
     EXPECT_EQ(state.steps_done, step);
     PanelForecaster resumed(options());
@@ -134,7 +134,7 @@ TEST(PanelFailures, AnExceptionOfProgressOrPollChangesNoWeight) {
                  std::domain_error);
     EXPECT_EQ(forecaster.training_state().members, state.members);
   }
-  // Once weights are set, it is forgotten.
+  // After set_parameters, the state is discarded.
   const auto weights = forecaster.parameters(0);
   forecaster.set_parameters(0, std::vector<float>(weights.begin(), weights.end()));
   EXPECT_EQ(forecaster.training_state().steps_done, options().steps);
@@ -162,14 +162,14 @@ TEST(PanelFailures, OutOfMemoryChangesNothing) {
     const auto sweep = [&](const char* name, auto call) {
       SCOPED_TRACE(name);
       const auto attempt = [&] {
-        release_scratch();  // which would only be allocated the first time
+        release_scratch();  // which is allocated only the first time
         call();
       };
       EXPECT_GT(testing::sweep_allocations(attempt, same), 5);
     };
     sweep("construct", [&] { PanelForecaster forecaster(these); });
     sweep("fit", [&] { fitted.fit(series.view()); });
-    same();  // the training is the same each time
+    same();  // every attempt trains in the same way
     sweep("resume", [&] { fitted.resume(series.view(), state); });
     same();
     sweep("set_parameters", [&] { fitted.set_parameters(0, weights); });
@@ -184,8 +184,8 @@ TEST(PanelFailures, OutOfMemoryChangesNothing) {
   }
 }
 
-// The table is read where it lies: neither a copy of it nor a list of its rows is made.
-TEST(PanelFailures, ForecastsWithCovariatesAllocateNoMoreThanWithout) {
+// The table is read in place: neither a copy of it nor a list of its rows is created.
+TEST(PanelFailures, ForecastsWithCovariatesAllocateNoMoreThanForecastsWithout) {
   PanelForecasterOptions without = small_options();
   without.covariates = 0;
   without.blocks = {};

@@ -1,4 +1,4 @@
-// The panel forecaster as its user sees it.
+// The panel forecaster through its public interface.
 #include "memattn/panel_forecaster.h"
 
 #include <gtest/gtest.h>
@@ -18,8 +18,8 @@ namespace {
 
 using testing::message_of;
 
-// Naive2 of a series in `log` or not, with the season as the plain decomposition has it: here by
-// the definition, without a shortcut.
+// Returns Naive2 of a series, in logs or not, with the season of the plain decomposition, computed
+// here directly from the definition.
 std::vector<double> naive2(const std::vector<double>& series, bool log, std::int64_t season,
                            std::int64_t horizon) {
   std::vector<double> z;
@@ -59,7 +59,7 @@ std::vector<double> naive2(const std::vector<double>& series, bool log, std::int
   return result;
 }
 
-TEST(PanelForecaster, UntrainedIsNaive2) {
+TEST(PanelForecaster, UntrainedEqualsNaive2) {
   Data mixed = data();
   std::vector<double> negative(mixed.values.begin(), mixed.values.begin() + 30);
   for (double& value : negative) value -= 20;
@@ -82,8 +82,8 @@ TEST(PanelForecaster, UntrainedIsNaive2) {
   EXPECT_TRUE(seasonal);
 }
 
-TEST(PanelForecaster, LearnsWhatNaive2DoesNotSee) {
-  // A ramp in logs: Naive2 stands still.
+TEST(PanelForecaster, LearnsATrendThatNaive2Misses) {
+  // A ramp in logs, for which Naive2 forecasts a constant.
   Data ramps;
   for (int i = 1; i <= 8; ++i) {
     std::vector<double> series;
@@ -108,10 +108,10 @@ TEST(PanelForecaster, LearnsWhatNaive2DoesNotSee) {
   }
 }
 
-TEST(PanelForecaster, IsTheSameBitsAtAnyNumberOfThreads) {
+TEST(PanelForecaster, HasTheSameBitsForAnyNumberOfThreads) {
   const Data series = data();
   const int before = num_threads();
-  // Members share the threads; one alone has them for the pieces of its layers.
+  // Several members share the threads; a single one uses them for the pieces of its layers.
   for (const std::vector<std::int64_t>& lookbacks :
        {std::vector<std::int64_t>{4, 7, 9}, std::vector<std::int64_t>{7}}) {
     std::vector<double> first;
@@ -135,7 +135,7 @@ TEST(PanelForecaster, IsTheSameBitsAtAnyNumberOfThreads) {
   set_num_threads(before);
 }
 
-TEST(PanelForecaster, FitStartsAnewAndSeedsDiffer) {
+TEST(PanelForecaster, FitStartsFromTheSeedAndSeedsDiffer) {
   const Data series = data();
   PanelForecaster twice(options()), once(options());
   twice.fit(series.view());
@@ -164,8 +164,8 @@ TEST(PanelForecaster, EnsembleIsTheMeanInLogs) {
   EXPECT_LE(testing::relative_error(together, mean), 1e-13);
 }
 
-// A backtest in one pass is what predict says of each history by itself.
-TEST(PanelForecaster, ManyOriginsAreAsManyHistories) {
+// A backtest in one pass equals predict on each history alone.
+TEST(PanelForecaster, ManyOriginsEqualSeparateHistories) {
   const Data series = data();
   PanelForecaster forecaster(options());
   forecaster.fit(series.view());
@@ -191,7 +191,7 @@ TEST(PanelForecaster, ManyOriginsAreAsManyHistories) {
   }
 }
 
-// A series is prepared from its earliest origin on, wherever that stands.
+// A series is prepared from its earliest origin on, at any position in the list.
 TEST(PanelForecaster, OriginsMayComeInAnyOrder) {
   const Data series = data();
   const PanelForecaster forecaster(options());
@@ -207,7 +207,7 @@ TEST(PanelForecaster, OriginsMayComeInAnyOrder) {
   }
 }
 
-TEST(PanelForecaster, ConstantSeriesStandStillAndTrainNothing) {
+TEST(PanelForecaster, ConstantSeriesHaveConstantForecastsAndTrainNothing) {
   Data series = data();
   PanelForecaster without(options());
   series.add(std::vector<double>(40, -2.0));
@@ -221,7 +221,7 @@ TEST(PanelForecaster, ConstantSeriesStandStillAndTrainNothing) {
   EXPECT_EQ(predict(without, constant), std::vector<double>(5, 0.0));
 }
 
-// Values that jump by more than a float holds train with every loss.
+// Series with jumps above float's range train with every loss.
 TEST(PanelForecaster, HugeJumpsTrainWithEveryLoss) {
   Data series = data();
   std::vector<double> jumping = testing::normal_array<double>(40, 1);
@@ -242,7 +242,7 @@ TEST(PanelForecaster, HugeJumpsTrainWithEveryLoss) {
   }
 }
 
-TEST(PanelForecaster, QuantilesDoNotCrossAndAreThoseOfTheNoise) {
+TEST(PanelForecaster, QuantilesDoNotCrossAndMatchTheNoise) {
   Data series;
   for (std::uint64_t i = 0; i < 40; ++i) {
     auto values = testing::normal_array<double>(60, i);
@@ -271,7 +271,7 @@ TEST(PanelForecaster, QuantilesDoNotCrossAndAreThoseOfTheNoise) {
   EXPECT_NEAR(high, 0.128, 0.05);
 }
 
-TEST(PanelForecaster, StopsBetweenStepsWhenAskedTo) {
+TEST(PanelForecaster, ProgressStopsTrainingBetweenSteps) {
   const Data series = data();
   PanelForecaster forecaster(options());
   std::int64_t calls = 0;
@@ -284,7 +284,7 @@ TEST(PanelForecaster, StopsBetweenStepsWhenAskedTo) {
   EXPECT_NE(predict(forecaster, series), predict(PanelForecaster(options()), series));
 }
 
-TEST(PanelForecaster, SeriesThatCannotBeAreRefused) {
+TEST(PanelForecaster, InvalidSeriesAreRefused) {
   PanelForecaster forecaster(options());
   Data series = data();
   const auto refused = [&] { return message_of([&] { forecaster.fit(series.view()); }); };
@@ -313,7 +313,7 @@ TEST(PanelForecaster, SeriesThatCannotBeAreRefused) {
             "min_history = 6 in one of them");
 }
 
-TEST(PanelForecaster, OriginsThatCannotBeAreRefused) {
+TEST(PanelForecaster, InvalidOriginsAreRefused) {
   const PanelForecaster forecaster(options());
   const Data series = data();
   std::vector<double> forecasts(5);
@@ -349,7 +349,7 @@ TEST(PanelForecaster, OriginsThatCannotBeAreRefused) {
   EXPECT_EQ(forecasts, std::vector<double>(5));
 }
 
-TEST(PanelForecaster, ParametersMakeTheSameForecaster) {
+TEST(PanelForecaster, EqualParametersGiveEqualForecasts) {
   const Data series = data();
   PanelForecaster trained(options());
   ASSERT_TRUE(trained.fit(series.view()));
@@ -372,7 +372,7 @@ TEST(PanelForecaster, ParametersMakeTheSameForecaster) {
   EXPECT_EQ(found, expected);
 }
 
-TEST(PanelForecaster, ParametersThatCannotBeAreRefused) {
+TEST(PanelForecaster, InvalidParametersAreRefused) {
   PanelForecaster forecaster(options());
   const auto before = forecaster.parameters(0);
   std::vector<float> values(before.begin(), before.end());

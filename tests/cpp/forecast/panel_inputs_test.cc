@@ -1,4 +1,4 @@
-// Which series are prepared for the origins of a call.
+// The series that are prepared for the origins of a call.
 #include "forecast/panel_inputs.h"
 
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// Calls that their caller ends by a poll that throws.
+// Calls that end because their poll throws.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -15,7 +15,8 @@
 namespace memattn {
 namespace {
 
-// Throws at its n-th call, counted from 1, and counts them. Always on the thread that made it.
+// Counts its calls and throws at the n-th one, from 1. Expects to run on the thread that created
+// it.
 class Poll {
  public:
   explicit Poll(std::int64_t n) : n_(n) {}
@@ -33,8 +34,8 @@ class Poll {
   std::int64_t calls_ = 0;
 };
 
-// Each call with a poll that never throws is polled more than once; one that throws at any of its
-// calls ends it.
+// Each kind of call with a poll that never throws is polled more than once. A poll that throws, at
+// any of its calls, ends the call.
 void expect_ends(const std::function<void(const std::function<void()>&)>& call,
                  std::int64_t at_least) {
   Poll patient(std::numeric_limits<std::int64_t>::max());
@@ -47,14 +48,14 @@ void expect_ends(const std::function<void(const std::function<void()>&)>& call,
   }
 }
 
-TEST(PanelInterruption, EndsEachKindOfCall) {
-  const ThreadLimit alone(1);  // more threads leave the caller any part of the work
+TEST(PanelInterruption, APollThatThrowsEndsEachKindOfCall) {
+  const ThreadLimit alone(1);  // with more threads, the caller's share of the work varies
   const Data series = data();
   PanelForecaster forecaster(options());
   forecaster.fit(series.view());
   const auto before = predict(forecaster, series);
   const PanelTrainingState state = forecaster.training_state();
-  // More origins than go through the networks together.
+  // More origins than pass through the networks together.
   std::vector<std::int64_t> which, times;
   for (std::int64_t i = 0; i < 12; ++i) {
     for (std::int64_t t = 1; t <= 30 + i; ++t) {
@@ -87,7 +88,7 @@ TEST(PanelInterruption, EndsEachKindOfCall) {
   EXPECT_EQ(predict(forecaster, series), before);
 }
 
-// The bits do not depend on whether there is a poll.
+// Forecasts have the same bits with and without a poll.
 TEST(PanelInterruption, PollChangesNoBit) {
   const Data series = data();
   PanelForecaster with(options()), without(options());
@@ -96,8 +97,8 @@ TEST(PanelInterruption, PollChangesNoBit) {
   EXPECT_EQ(predict(with, series), predict(without, series));
 }
 
-// Only the series of the origins are prepared: the poll comes once for each of them.
-TEST(PanelInterruption, PredictPreparesTheSeriesOfItsOriginsAlone) {
+// Only the series of the origins are prepared, with one poll for each.
+TEST(PanelInterruption, PredictPreparesOnlyTheSeriesOfItsOrigins) {
   const Data series = data();
   const PanelForecaster forecaster(options());
   const std::vector<std::int64_t> which = {7, 3, 7, 7}, times = {30, 20, 10, 37};

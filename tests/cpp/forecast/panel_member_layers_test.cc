@@ -29,9 +29,9 @@ PanelForecasterOptions mixed_options() {
   return these;
 }
 
-// A member's draws depend on its place alone: so each must be, to the bit, the member at its place
-// of an ensemble in which all have its depth.
-TEST(PanelMemberLayers, EachMemberIsThatOfAnEnsembleOfItsDepth) {
+// A member's draws depend only on its index. So each member must equal, to the bit, the one with
+// the same index in an ensemble whose members all have its depth.
+TEST(PanelMemberLayers, EachMemberEqualsThatOfAnEnsembleOfItsDepth) {
   const Data series = data();
   const std::vector<std::int64_t> which = {0, 5, 11}, times = {30, 20, 41};
   const OriginsView origins{which, times};
@@ -71,7 +71,7 @@ TEST(PanelMemberLayers, EachMemberIsThatOfAnEnsembleOfItsDepth) {
   EXPECT_EQ(mixed.count_params(), weights);
 }
 
-TEST(PanelMemberLayers, TrainingsGoOnWithTheSameBits) {
+TEST(PanelMemberLayers, ResumedTrainingsHaveTheSameBits) {
   const Data series = data();
   PanelForecaster whole(mixed_options()), stopped(mixed_options()), resumed(mixed_options());
   ASSERT_TRUE(whole.fit(series.view()));
@@ -81,7 +81,7 @@ TEST(PanelMemberLayers, TrainingsGoOnWithTheSameBits) {
   EXPECT_EQ(predict(resumed, series), predict(whole, series));
 }
 
-TEST(PanelMemberLayers, ALinearMemberHasNoMemoryToAskFor) {
+TEST(PanelMemberLayers, MemoryCallsOfALinearMemberAreRefused) {
   const Data series = data();
   const PanelForecaster mixed(mixed_options());
   const std::vector<std::int64_t> which = {0}, times = {3};

@@ -1,4 +1,4 @@
-// What the panel forecaster says of its memory: scores, and forecasts without a slot.
+// The memory of the panel forecaster: scores, and forecasts without a slot.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 
 using testing::message_of;
 
-// From all places of all series, more than go through the networks together.
+// Origins at all times of all series, more than pass through the networks together.
 struct Origins {
   std::vector<std::int64_t> series, times;
 };
@@ -33,7 +33,7 @@ Origins all_origins(const Data& data) {
   return result;
 }
 
-TEST(PanelMemory, ScoresShareTheAttentionOfEachOrigin) {
+TEST(PanelMemory, ScoresOfEachOriginSumToOne) {
   const Data series = data();
   PanelForecaster forecaster(options());
   forecaster.fit(series.view());
@@ -50,7 +50,7 @@ TEST(PanelMemory, ScoresShareTheAttentionOfEachOrigin) {
     }
     EXPECT_TRUE(std::abs(sum - 1) <= 1e-6f) << row;
   }
-  // Each origin by itself.
+  // Each origin alone.
   std::vector<float> alone(2 * 4);
   for (std::size_t n = 0; n < which.size(); n += 5) {
     forecaster.attention_scores(series.view(), {{&which[n], 1}, {&times[n], 1}}, 1, alone);
@@ -60,7 +60,7 @@ TEST(PanelMemory, ScoresShareTheAttentionOfEachOrigin) {
   }
 }
 
-TEST(PanelMemory, OfTwoSlotsAlikeEitherMayBeLeftOut) {
+TEST(PanelMemory, LeavingOutEitherOfTwoEqualSlotsIsTheSame) {
   const Data series = data();
   PanelForecasterOptions these = options();
   these.layers = 1;
@@ -95,7 +95,7 @@ TEST(PanelMemory, OfTwoSlotsAlikeEitherMayBeLeftOut) {
   }
 }
 
-TEST(PanelMemory, WhatTheLayersAddCanBeThatOfAnotherOrigin) {
+TEST(PanelMemory, TheMemoryLayersOutputCanComeFromADonor) {
   const Data series = data();
   const auto [which, times] = all_origins(series);
   PanelForecaster forecaster(options());
@@ -108,7 +108,7 @@ TEST(PanelMemory, WhatTheLayersAddCanBeThatOfAnotherOrigin) {
       times2(times.rbegin(), times.rend());
   forecaster.predict_with_memory_of(series.view(), {which, times}, {which2, times2}, other);
   EXPECT_GT(testing::relative_error(other, whole), 1e-4);
-  // Each origin by itself.
+  // Each origin alone.
   std::vector<double> alone(5);
   for (std::size_t n = 0; n < which.size(); n += 5) {
     forecaster.predict_with_memory_of(series.view(), {{&which[n], 1}, {&times[n], 1}},
@@ -117,7 +117,7 @@ TEST(PanelMemory, WhatTheLayersAddCanBeThatOfAnotherOrigin) {
         std::equal(alone.begin(), alone.end(), other.begin() + static_cast<std::ptrdiff_t>(n * 5)))
         << n;
   }
-  // Without any memory layer there is nothing to exchange.
+  // Without a memory layer there is nothing to exchange.
   PanelForecasterOptions these = options();
   these.layers = 0;
   PanelForecaster linear(these);
@@ -127,7 +127,7 @@ TEST(PanelMemory, WhatTheLayersAddCanBeThatOfAnotherOrigin) {
   EXPECT_EQ(whole, other);
 }
 
-TEST(PanelMemory, WithoutTheOnlySlotNothingIsRead) {
+TEST(PanelMemory, WithoutItsOnlySlotALayerReadsNothing) {
   const Data series = data();
   PanelForecasterOptions these = options();
   these.memory_size = 1;
@@ -140,7 +140,7 @@ TEST(PanelMemory, WithoutTheOnlySlotNothingIsRead) {
   for (const double value : without) EXPECT_TRUE(std::isfinite(value));
 }
 
-TEST(PanelMemory, ReadingsThatCannotBeAreRefused) {
+TEST(PanelMemory, InvalidArgumentsAreRefused) {
   const PanelForecaster forecaster(options());
   PanelForecasterOptions linear = options();
   linear.layers = 0;

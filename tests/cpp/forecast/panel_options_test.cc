@@ -1,4 +1,4 @@
-// Options that cannot be: each field of its own, and sizes that are too large together.
+// Invalid options: each field alone, and sizes whose product is too large.
 #include "forecast/panel_options.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ std::string refused(const Change& change) {
   PanelForecasterOptions these = options();
   change(these);
   const std::string message = message_of([&] { PanelForecaster forecaster(these); });
-  // Counting refuses what construction refuses, with the same words.
+  // Counting weights refuses the same options as construction, with the same message.
   EXPECT_EQ(message_of([&] { static_cast<void>(these.count_member_params()); }), message);
   return message;
 }
@@ -39,7 +39,7 @@ constexpr std::int64_t kLargest = std::numeric_limits<std::int64_t>::max();
 struct SizeField {
   const char* name;
   std::int64_t PanelForecasterOptions::* field;
-  std::int64_t smallest;  // that is valid
+  std::int64_t smallest;  // the smallest valid value
 };
 
 const SizeField kSizes[] = {
@@ -68,7 +68,7 @@ TEST(PanelForecasterOptions, SizesAreCheckedOneByOne) {
   }
 }
 
-// Valid by themselves: then a product with another one is what is too large, or nothing is.
+// Each size is valid alone. Then a product with another one is too large, or there is no product.
 TEST(PanelForecasterOptions, ProductsThatOverflowAreRefused) {
   for (const auto& [name, field, smallest] : kSizes) {
     const std::string option = name;
@@ -100,7 +100,7 @@ TEST(PanelForecasterOptions, ProductsThatOverflowAreRefused) {
             "10000");
   EXPECT_NE(refused([](auto& o) { o.batch_size = 300'000'000; }).find("values in a batch"),
             std::string::npos);
-  // Few weights, of which a layer would keep far too much.
+  // A layer with few weights that would keep too many values.
   EXPECT_NE(refused([](auto& o) {
               o.units = 1;
               o.memory_size = 1'000'000;
@@ -110,7 +110,7 @@ TEST(PanelForecasterOptions, ProductsThatOverflowAreRefused) {
             std::string::npos);
 }
 
-TEST(PanelForecasterOptions, LongSeasonIsWholeSeasons) {
+TEST(PanelForecasterOptions, LongSeasonMustBeWholeSeasons) {
   for (const std::int64_t good : {std::int64_t{0}, std::int64_t{8}, std::int64_t{4'000}}) {
     PanelForecasterOptions these = options();
     these.long_season = good;
@@ -122,7 +122,7 @@ TEST(PanelForecasterOptions, LongSeasonIsWholeSeasons) {
               "PanelForecasterOptions: long_season: found " + std::to_string(bad) +
                   ", expected 0 or 2 to 1000 times season = 4");
   }
-  const std::string none = "expected 0, without a season or with windows of past seasons";
+  const std::string none = "expected 0 without a season or with windows of past seasons";
   EXPECT_NE(refused([](auto& o) {
               o.season = 1;
               o.long_season = 8;
@@ -137,9 +137,9 @@ TEST(PanelForecasterOptions, LongSeasonIsWholeSeasons) {
 
 TEST(PanelForecasterOptions, LookbacksAreChecked) {
   EXPECT_EQ(refused([](auto& o) { o.lookbacks = {}; }),
-            "PanelForecasterOptions: lookbacks: found 0 of them, expected 1 to 10000 of them");
+            "PanelForecasterOptions: lookbacks: found 0 values, expected 1 to 10000");
   EXPECT_EQ(refused([](auto& o) { o.lookbacks.assign(10'001, 4); }),
-            "PanelForecasterOptions: lookbacks: found 10001 of them, expected 1 to 10000 of them");
+            "PanelForecasterOptions: lookbacks: found 10001 values, expected 1 to 10000");
   for (const std::int64_t bad : {std::int64_t{0}, std::int64_t{-1}, kSmallest, kLargest}) {
     EXPECT_EQ(refused([&](auto& o) { o.lookbacks[1] = bad; }),
               "PanelForecasterOptions: lookbacks[1]: found " + std::to_string(bad) +
@@ -165,9 +165,9 @@ TEST(PanelForecasterOptions, BlocksAreChecked) {
     });
   };
   const std::string start = "PanelForecasterOptions: blocks";
-  EXPECT_EQ(blocks({{}}, 0), start + ": found 1 of them, expected none, for covariates is 0");
+  EXPECT_EQ(blocks({{}}, 0), start + ": found 1 blocks, expected none, since covariates is 0");
   EXPECT_EQ(blocks(std::vector<CovariateBlock>(1'001)),
-            start + ": found 1001 of them, expected 0 to 1000 of them");
+            start + ": found 1001 values, expected 0 to 1000");
   EXPECT_EQ(blocks({{0, 0, 0, 1}}), start + "[0].columns: found 0, expected a number from 1 to 3");
   EXPECT_EQ(blocks({{}, {0, 4, 0, 1}}),
             start + "[1].columns: found 4, expected a number from 1 to 3");
@@ -193,7 +193,7 @@ TEST(PanelForecasterOptions, BlocksAreChecked) {
       EXPECT_NE(found.find(": found " + std::to_string(bad)), std::string::npos) << found;
     }
   }
-  // Each is small enough, all together are not.
+  // Each is small enough, but together they are not.
   const std::string wide =
       blocks(std::vector<CovariateBlock>(1'000, {0, 1, -2'000'000'000, 2'000'000'000}));
   EXPECT_TRUE(
@@ -204,7 +204,7 @@ TEST(PanelForecasterOptions, BlocksAreChecked) {
 
 TEST(PanelForecasterOptions, LayersOfMembersAreChecked) {
   EXPECT_EQ(refused([](auto& o) { o.member_layers = {2}; }),
-            "PanelForecasterOptions: member_layers: found 1 of them, expected none, or one for "
+            "PanelForecasterOptions: member_layers: found 1 values, expected none, or one for "
             "each of the 2 lookbacks");
   for (const std::int64_t bad : {std::int64_t{-1}, std::int64_t{1'001}, kSmallest, kLargest}) {
     EXPECT_EQ(refused([&](auto& o) { o.member_layers = {0, bad}; }),
@@ -216,7 +216,7 @@ TEST(PanelForecasterOptions, LayersOfMembersAreChecked) {
     o.units = 1'000;
   });
   EXPECT_TRUE(deep.starts_with("PanelForecasterOptions: member_layers[1] * (memory_size")) << deep;
-  // The members of the other lookback have a memory, too large by itself.
+  // Members of the other lookback have a memory that is too large by itself.
   EXPECT_NE(refused([](auto& o) {
               o.member_layers = {0, 1};
               o.memory_size = std::numeric_limits<std::int32_t>::max();
@@ -274,8 +274,8 @@ TEST(PanelForecasterOptions, EnumsAreChecked) {
 
 TEST(PanelForecasterOptions, QuantilesAreChecked) {
   EXPECT_EQ(refused([](auto& o) { o.quantiles = {0.5}; }),
-            "PanelForecasterOptions: quantiles: found 1 of them, expected some with the pinball "
-            "loss, none with another");
+            "PanelForecasterOptions: quantiles: found 1 quantiles, expected at least one with the "
+            "pinball loss, none with other losses");
   const auto pinball = [](const std::vector<double>& quantiles) {
     return refused([&](auto& o) {
       o.loss = ErrorLoss::kPinball;
@@ -283,24 +283,24 @@ TEST(PanelForecasterOptions, QuantilesAreChecked) {
     });
   };
   EXPECT_EQ(pinball({}),
-            "PanelForecasterOptions: quantiles: found 0 of them, expected some with the pinball "
-            "loss, none with another");
+            "PanelForecasterOptions: quantiles: found 0 quantiles, expected at least one with the "
+            "pinball loss, none with other losses");
   EXPECT_EQ(pinball({0.5, 0.5}),
             "PanelForecasterOptions: quantiles[1]: found 0.5, expected a number above 0.5 and "
             "below 1");
   for (const double bad : {0.0, 1.0, -0.5, kNan, kInfinity}) {
     EXPECT_TRUE(pinball({bad}).starts_with("PanelForecasterOptions: quantiles[0]: found ")) << bad;
   }
-  EXPECT_NE(pinball(std::vector<double>(1'001, 0.5)).find("quantiles: found 1001 of them"),
+  EXPECT_NE(pinball(std::vector<double>(1'001, 0.5)).find("quantiles: found 1001 values"),
             std::string::npos);
 }
 
-TEST(PanelForecasterOptions, WeightsAreThoseOfTheMembers) {
+TEST(PanelForecasterOptions, CountedWeightsEqualThoseOfTheMembers) {
   PanelForecasterOptions linear = options(), past = options(), quantiles = options(),
                          mixed = covariate_options();
   mixed.member_layers = {0, 2};
   linear.layers = 0;
-  linear.memory_size = std::numeric_limits<std::int32_t>::max();  // without layers it says nothing
+  linear.memory_size = std::numeric_limits<std::int32_t>::max();  // ignored without layers
   past.windows = PanelWindows::kPastSeasons;
   past.lookbacks = {4, 16};
   past.pre_norm = true;

@@ -1,4 +1,4 @@
-// The panel forecaster with windows of past seasons, as its user sees it.
+// The panel forecaster with windows of past seasons, through its public interface.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::int64_t kSeries = 8, kLength = 80, kHorizon = 5;
 
-// Positive series with a season of 4.
+// Returns positive series with a season of 4.
 Data past_data() {
   Data result;
   for (std::int64_t i = 0; i < kSeries; ++i) {
@@ -48,7 +48,7 @@ PanelForecasterOptions past_options() {
   return result;
 }
 
-TEST(PanelPastSeasons, UntrainedIsTheAverageOfThem) {
+TEST(PanelPastSeasons, UntrainedEqualsTheirAverage) {
   const Data series = past_data();
   for (const bool logs : {false, true}) {
     PanelForecasterOptions these = past_options();
@@ -61,7 +61,7 @@ TEST(PanelPastSeasons, UntrainedIsTheAverageOfThem) {
         return logs ? std::log(value) : value;
       };
       for (std::size_t k = 0; k < kHorizon; ++k) {
-        // Two members see two seasons, two see three.
+        // Two members have windows of two seasons, two of three.
         const double expected =
             0.5 * (at(k, 1) + at(k, 2)) / 2 + 0.5 * (at(k, 1) + at(k, 2) + at(k, 3)) / 3;
         EXPECT_NEAR(found[i * kHorizon + k] / (logs ? std::exp(expected) : expected), 1, 1e-12);
@@ -70,7 +70,7 @@ TEST(PanelPastSeasons, UntrainedIsTheAverageOfThem) {
   }
 }
 
-// Each value is that of the same phase two seasons ago, upside down: no average says so.
+// Each value is the negative of the same phase two seasons ago, which no average predicts.
 Data alternating() {
   Data result;
   for (std::int64_t i = 0; i < kSeries; ++i) {
@@ -88,7 +88,7 @@ TEST(PanelPastSeasons, LearnsTheValuesOfAPhase) {
   these.seeds = 1;
   these.layers = 0;
   these.loss = ErrorLoss::kPinball;
-  these.quantiles = {0.4, 0.5};  // each has weights of its own
+  these.quantiles = {0.4, 0.5};  // each with its own weights
   these.learning_rate = 1e-2;
   these.steps = 400;
   PanelForecaster forecaster(these);
@@ -127,7 +127,7 @@ TEST(PanelPastSeasons, QuantilesDoNotCross) {
   }
 }
 
-TEST(PanelPastSeasons, IsTheSameBitsAtAnyNumberOfThreads) {
+TEST(PanelPastSeasons, HasTheSameBitsForAnyNumberOfThreads) {
   const Data series = past_data();
   const int before = num_threads();
   std::vector<double> first;

@@ -1,4 +1,4 @@
-// Domains of series, and origins drawn from them.
+// The domains of series, and origins drawn from them.
 #include "forecast/panel.h"
 
 #include <gtest/gtest.h>
@@ -27,7 +27,7 @@ TEST(Panel, PositiveSeriesAreInLogsAndOthersAreNot) {
   EXPECT_EQ(panel.at({0, 2}).unit(1), 0);
 }
 
-TEST(Panel, DomainIsChosenByThePastAlone) {
+TEST(Panel, TheDomainDependsOnlyOnThePast) {
   const std::vector<double> values = {1, 2, 3, -1, 5};
   const std::vector<std::int64_t> offsets = {0, 5};
   const Panel panel({values, offsets}, {1});
@@ -39,7 +39,7 @@ TEST(Panel, DomainIsChosenByThePastAlone) {
   for (std::int64_t time = 4; time <= 5; ++time) EXPECT_FALSE(panel.at({0, time}).log_domain);
 }
 
-// A reading of nothing, written as a tiny number, is what 0 is; so is a first value.
+// A missing reading, written as a tiny number, acts like 0; so does a first value.
 TEST(Panel, AThousandfoldStepEndsTheLogs) {
   const std::vector<double> values = {100, 101, 1e-9, 102, 1e-9, 100, 1, 1000, 1, 1001};
   const std::vector<std::int64_t> offsets = {0, 4, 6, 8, 10};
@@ -62,7 +62,7 @@ TEST(PanelSeries, ErrorsOfSmoothSeriesInLogsAreEnlarged) {
   EXPECT_EQ(PanelSeries({rough}, {1}).unit(2), 1);
 }
 
-TEST(PanelSeries, NeverNegativeIsNotForecastBelowZero) {
+TEST(PanelSeries, ANeverNegativeSeriesHasNoNegativeForecast) {
   const std::vector<double> values = {0, 2, 0, -1, 3};
   const PanelSeries series({values}, {1});
   for (std::int64_t time = 1; time <= 3; ++time) EXPECT_EQ(series.from_domain(-2, time), 0);
@@ -70,7 +70,7 @@ TEST(PanelSeries, NeverNegativeIsNotForecastBelowZero) {
   EXPECT_EQ(series.from_domain(2, 1), 2);
 }
 
-TEST(Panel, KeepsSeriesOutOfLogsWhenTold) {
+TEST(Panel, WithoutLogsNoSeriesIsInLogs) {
   const std::vector<double> values = {1, 2, 4, 8, -1};
   const std::vector<std::int64_t> offsets = {0, 4, 5};
   const Panel panel({values, offsets}, {.season = 1, .logs = false});
@@ -79,7 +79,7 @@ TEST(Panel, KeepsSeriesOutOfLogsWhenTold) {
   EXPECT_EQ(panel.at({0, 3}).unit(3), 1.5);
 }
 
-TEST(PanelSeries, OfPastSeasonsIsMeasuredByItsDeviation) {
+TEST(PanelSeries, WithPastSeasonsTheSpreadIsTheDeviation) {
   const std::vector<double> values = {1, 2, 4, 8, 5};
   const PanelRules rules{.season = 2, .logs = false, .past_seasons = true};
   const PanelSeries series({values}, rules);
@@ -92,8 +92,8 @@ TEST(PanelSeries, OfPastSeasonsIsMeasuredByItsDeviation) {
   EXPECT_NEAR(logs.spread(2), std::log(2.0) / 2, 1e-15);
 }
 
-// From three seasons on; before, what changes from row to row is all there is.
-TEST(PanelSeries, WithALongSeasonIsMeasuredBySeasons) {
+// From three seasons on; before that, only changes from row to row are known.
+TEST(PanelSeries, WithALongSeasonTheSpreadIsTheChangeOverASeason) {
   const std::vector<double> values = {1, 9, 2, 9, 1, 9, 4, 9};
   const PanelRules rules{.season = 2, .long_season = 4, .logs = false};
   const PanelSeries series({values}, rules);
@@ -101,12 +101,12 @@ TEST(PanelSeries, WithALongSeasonIsMeasuredBySeasons) {
   EXPECT_EQ(series.unit(6), (1.0 + 0 + 1 + 0) / 4);
   EXPECT_EQ(series.unit(8), (1.0 + 0 + 1 + 0 + 3 + 0) / 6);
   EXPECT_FALSE(series.seasonality.seasonal(8));
-  // In logs, too, however rough it is.
+  // In logs as well, whatever the roughness.
   const PanelSeries logs({values}, {.season = 2, .long_season = 4});
   EXPECT_NEAR(logs.unit(6), std::log(2.0) / 2, 1e-15);
 }
 
-TEST(PanelSeries, DeviationsOfLargeAndOfEqualValues) {
+TEST(PanelSeries, DeviationsAreExactForLargeAndEqualValues) {
   std::vector<double> values(1000, 1e150);
   for (std::size_t i = 0; i < values.size(); i += 2) values[i] = -1e150;
   const PanelRules rules{.season = 2, .logs = false, .past_seasons = true};
@@ -116,15 +116,15 @@ TEST(PanelSeries, DeviationsOfLargeAndOfEqualValues) {
   EXPECT_NEAR(PanelSeries({shifted}, rules).unit(4), 0.5, 1e-6);
 }
 
-TEST(PanelSeries, BackFromTheDomainIsFinite) {
+TEST(PanelSeries, ForecastsFromTheDomainAreFinite) {
   const std::vector<double> values = {1, 2};
   const PanelSeries series({values}, {1});
   EXPECT_EQ(series.from_domain(0, 2), 1);
   EXPECT_TRUE(std::isfinite(series.from_domain(1e9, 2)));
 }
 
-// 3 series with 1, 4 and 0 origins: each of the first two is drawn half of the time, and within the
-// second each origin a quarter of that.
+// 3 series with 1, 4 and 0 origins: each of the first two is drawn half of the time, and each
+// origin of the second a quarter of that.
 TEST(OriginSampler, IsUniformOverSeriesAndThenOverOrigins) {
   const std::vector<double> values(3 + 6 + 2, 1.0);
   const std::vector<std::int64_t> offsets = {0, 3, 9, 11};
@@ -143,7 +143,7 @@ TEST(OriginSampler, IsUniformOverSeriesAndThenOverOrigins) {
   }
 }
 
-// Training then sees the phase that forecasts from the end have.
+// So training sees the phase of forecasts from the end.
 TEST(OriginSampler, StrideCountsFromTheEndOfEachSeries) {
   const std::vector<double> values(13 + 6 + 7, 1.0);
   const std::vector<std::int64_t> offsets = {0, 13, 19, 26};
@@ -160,7 +160,7 @@ TEST(OriginSampler, StrideCountsFromTheEndOfEachSeries) {
   EXPECT_NEAR((counts[{2, 3}]), 15'000, 400);
 }
 
-TEST(OriginSampler, DrawsBySeedAndStepAlone) {
+TEST(OriginSampler, DrawsDependOnlyOnSeedAndStep) {
   const std::vector<double> values(1000, 1.0);
   const std::vector<std::int64_t> offsets = {0, 1000};
   const Panel panel({values, offsets}, {1});

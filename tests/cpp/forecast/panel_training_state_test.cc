@@ -1,4 +1,4 @@
-// Trainings of the panel forecaster that stop and go on.
+// Trainings of the panel forecaster that stop and continue.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -23,7 +23,7 @@ PanelForecasterOptions averaged_options() {
   return these;
 }
 
-TEST(PanelTrainingState, ResumesWithTheBitsOfATrainingNeverStopped) {
+TEST(PanelTrainingState, AResumedTrainingEqualsAnUninterruptedOneToTheBit) {
   for (const PanelForecasterOptions& these : {options(), averaged_options(), covariate_options()}) {
     const Data series = these.covariates > 0 ? data_with_covariates(3, 5) : data();
     PanelForecaster whole(these);
@@ -45,7 +45,7 @@ TEST(PanelTrainingState, ResumesWithTheBitsOfATrainingNeverStopped) {
   }
 }
 
-TEST(PanelTrainingState, ResumesFromBeforeTheFirstStep) {
+TEST(PanelTrainingState, ATrainingResumesFromBeforeItsFirstStep) {
   const Data series = data();
   PanelForecaster whole(options()), resumed(options());
   ASSERT_TRUE(whole.fit(series.view()));
@@ -55,7 +55,7 @@ TEST(PanelTrainingState, ResumesFromBeforeTheFirstStep) {
   EXPECT_EQ(predict(resumed, series), predict(whole, series));
 }
 
-TEST(PanelTrainingState, StatesThatCannotBeAreRefused) {
+TEST(PanelTrainingState, InvalidStatesAreRefused) {
   const Data series = data();
   PanelForecaster forecaster(averaged_options());
   forecaster.fit(series.view(), [](const PanelProgress& now) { return now.step < 3; });

@@ -1,4 +1,4 @@
-// Windows of past seasons by hand.
+// Windows of past seasons, against values by hand.
 #include "forecast/past_seasons.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 namespace memattn {
 namespace {
 
-// Four seasons of two.
+// Four seasons of two values, and two more values.
 const std::vector<double> kValues = {0, 4, 1, 5, -2, 6, 3, 7, 9, 9};
 const std::vector<std::int64_t> kOffsets = {0, 10};
 constexpr PanelRules kRules = {.season = 2, .logs = false, .past_seasons = true};
@@ -27,7 +27,7 @@ OriginWindows<double> windows_at(const Panel& panel, std::int64_t time,
   return windows;
 }
 
-TEST(PastSeasons, ByHand) {
+TEST(PastSeasons, WindowsEqualThoseByHand) {
   ASSERT_EQ(kShape.features(), 4 + 4 + 2);
   ASSERT_EQ(kShape.skip_features(), 4 + 6);
   const OriginWindows<double> windows = windows_at(Panel({kValues, kOffsets}, kRules), 8);
@@ -35,7 +35,7 @@ TEST(PastSeasons, ByHand) {
   EXPECT_NEAR(windows.scale[0], scale, 1e-14);
   EXPECT_EQ(windows.unit, windows.scale);
   EXPECT_EQ(windows.baseline, (std::vector<double>{0.5, 5.5, 0.5}));
-  // The level is that of the last season, 5.
+  // The level is the mean of the last season, 5.
   std::vector<double> seasons, features = {-3, -2, -3, 0, -7, 1, -2, 2, -4.5, 0.5};
   std::vector<double> skip = {-3, -2, -3, 0, -4, 0, -7, 1, -2, 2};
   for (int i = 0; i < 8; ++i) seasons.push_back(kValues[static_cast<std::size_t>(i)] - 5);
@@ -56,14 +56,14 @@ TEST(PastSeasons, ShortHistoriesRepeatTheirFirstSeason) {
   std::vector<double> expected = {4, 0, 4, 0, 4, 1, 5, -2};  // phases follow the origin
   for (double& value : expected) value = (value - 1.5) / scale;
   EXPECT_LE(testing::relative_error(windows_at(panel, 5).seasons, expected), 1e-15);
-  // One value is all that is known, and no step.
+  // Only one value is known, so there is no step.
   const OriginWindows<double> windows = windows_at(panel, 1);
   EXPECT_EQ(windows.scale, std::vector<double>{0});
   EXPECT_EQ(windows.baseline, (std::vector<double>{0, 0, 0}));
   EXPECT_EQ(windows.seasons, std::vector<double>(8, 0));
 }
 
-TEST(PastSeasons, OfOneSeasonHaveNoMore) {
+TEST(PastSeasons, WindowsOfOneSeasonHaveNoOtherFeatures) {
   WindowShape shape = kShape;
   shape.lookback = 2;
   ASSERT_EQ(shape.features(), 1 + 2 + 2);

@@ -1,4 +1,4 @@
-// Forecasts of one series by the networks of the package, and files that are none of such.
+// Forecasts of one series by the package's networks, and files without such networks.
 #include "memattn/quick_forecaster.h"
 
 #include <gtest/gtest.h>
@@ -31,7 +31,7 @@ std::filesystem::path prior(std::string_view name) {
   return std::filesystem::path(MEMATTN_PRIOR_DIR) / (std::string(name) + ".safetensors");
 }
 
-// Five years of a season and growth.
+// Returns five years of months with a season and growth.
 std::vector<double> sales(std::size_t months = 60) {
   std::vector<double> values;
   for (std::size_t t = 0; t < months; ++t) {
@@ -52,8 +52,8 @@ Found forecast(const QuickForecaster& forecaster, std::span<const double> values
   return found;
 }
 
-// Values that memattn.forecast.quick computed on another instruction set may differ in a last bit.
-TEST(QuickForecaster, ForecastsAsPythonDoes) {
+// Python computed these values on an instruction set that may differ in a last bit.
+TEST(QuickForecaster, ForecastsEqualPythons) {
   const auto forecaster = QuickForecaster::load(prior("season-12"));
   EXPECT_EQ(forecaster.season(), 12);
   EXPECT_EQ(forecaster.horizon(), 24);
@@ -103,7 +103,7 @@ TEST(QuickForecaster, BoundsOfAnyLevelNest) {
   }
 }
 
-TEST(QuickForecaster, TheLastRowsCount) {
+TEST(QuickForecaster, OnlyTheLastRowsCount) {
   const auto forecaster = QuickForecaster::load(prior("season-12"));
   std::vector<double> values = sales(400);
   const Found all = forecast(forecaster, values, 12, {});
@@ -112,7 +112,7 @@ TEST(QuickForecaster, TheLastRowsCount) {
   EXPECT_NE(all.points, forecast(forecaster, std::span(values).last(119), 12, {}).points);
 }
 
-TEST(QuickForecaster, ShortAndStillSeriesStayWhereTheyAre) {
+TEST(QuickForecaster, ShortAndConstantSeriesHaveConstantForecasts) {
   const auto forecaster = QuickForecaster::load(prior("season-12"));
   for (const std::vector<double>& values : {std::vector<double>{5}, {3, 5}}) {
     const Found found = forecast(forecaster, values, 2, {80});
@@ -157,7 +157,7 @@ std::span<const std::byte> bytes_of(const std::string& content) {
   return std::as_bytes(std::span(content));
 }
 
-TEST(QuickForecaster, AFileInMemoryIsTheSame) {
+TEST(QuickForecaster, AFileInMemoryGivesTheSameForecasts) {
   const std::string content = testing::read_all(prior("season-4"));
   const auto forecaster = QuickForecaster::load(bytes_of(content));
   const auto other = QuickForecaster::load(prior("season-4"));
@@ -183,7 +183,7 @@ TEST(QuickForecaster, DamagedFilesAreRefused) {
   EXPECT_THROW(static_cast<void>(QuickForecaster::load("/nowhere/at/all")), std::system_error);
 }
 
-// The content with `before` replaced by `after` of the same length, and a checksum that fits.
+// Returns the content with `before` replaced by `after` of the same length, and a valid checksum.
 std::string edited(const std::string& good, std::string_view before, std::string_view after) {
   EXPECT_EQ(before.size(), after.size());
   std::string content = good;
@@ -193,7 +193,7 @@ std::string edited(const std::string& good, std::string_view before, std::string
   return testing::with_checksum(content);
 }
 
-TEST(QuickForecaster, FilesThatLieAreRefused) {
+TEST(QuickForecaster, InconsistentFilesAreRefused) {
   const std::string good = testing::read_all(prior("season-4"));
   const auto message = [&](std::string_view before, std::string_view after) -> std::string {
     const std::string content = edited(good, before, after);
@@ -214,12 +214,12 @@ TEST(QuickForecaster, FilesThatLieAreRefused) {
       {"\\\"loss\\\": [\\\"quantile\\\"", "\\\"loss\\\": [\\\"quantilf\\\"",
        "settings: loss: found"},
       {"\\\"season\\\": [4,", "\\\"season\\\": [0,", "settings: season: found 0, expected a whole"},
-      {"\\\"season\\\": [4,", "\\\"season\\\": [8,", "as many as the settings ask for"},
+      {"\\\"season\\\": [4,", "\\\"season\\\": [8,", "as many as the settings imply"},
       {"\\\"members\\\": [2,", "\\\"members\\\": [3,", "settings: lookbacks: found"},
       {"\\\"logs\\\": [true", "\\\"logs\\\": [1234", "settings: logs: found 1234"},
       {"[40.0, 60.0", "[60.0, 40.0", "settings: levels: found 40"},
       {"\\\"num_heads\\\": [1,", "\\\"num_heads\\\": [0,", "settings: num_heads: found 0"},
-      {"\\\"num_heads\\\": [1,", "\\\"num_heads\\\": [2,", "as many as the settings ask for"},
+      {"\\\"num_heads\\\": [1,", "\\\"num_heads\\\": [2,", "as many as the settings imply"},
       {"\\\"last_values\\\"", "\\\"lost_values\\\"", "settings: windows: found"},
       {"\"BF16\"", "\"I16\" ", "I16"},
   };

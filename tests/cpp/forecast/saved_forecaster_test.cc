@@ -1,5 +1,5 @@
-// Files of Python's Forecaster.save in C++: what they forecast, and those that lie. That they
-// forecast the bits of Python is tested in tests/python/forecast/test_saved_forecaster.py.
+// Files of Python's Forecaster.save in C++: their forecasts, and inconsistent files. The comparison
+// to the bit with Python is in tests/python/forecast/test_saved_forecaster.py.
 #include "memattn/saved_forecaster.h"
 
 #include <gtest/gtest.h>
@@ -27,10 +27,10 @@ namespace {
 
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr int kWindows = 25;  // of calibration
+constexpr int kWindows = 25;  // calibration windows
 
 // A linear model with weights of 0, which forecasts the last value, of two series whose values
-// change by a tenth in logs; its parts can be changed to what no Forecaster would write.
+// change by a tenth in logs. Its parts can be changed to values that no Forecaster would write.
 struct Parts {
   std::string_view horizon = "2", season = "1", loss = "\"smape\"", windows = "\"last_values\"";
   std::string_view layers = "0", lookbacks = "[4]", more = "", config_more = "", logs = "true";
@@ -116,7 +116,7 @@ TEST(SavedForecaster, ForecastsItsSeries) {
   const double last = std::exp(0.1);
   EXPECT_NEAR(forecasts[0], last, 1e-12);
   EXPECT_NEAR(forecasts[1], last, 1e-12);
-  // Of 25 errors and the window at hand, 80 % are 21 and 50 % are 13.
+  // Of 25 errors and the window at hand, the 80 % quantile is error 21 and the 50 % quantile is 13.
   EXPECT_NEAR(bounds[0], last * std::exp(-0.21), 1e-12);
   EXPECT_NEAR(bounds[2], last * std::exp(0.21), 1e-12);
   EXPECT_NEAR(bounds[4], last * std::exp(-0.13), 1e-12);
@@ -129,7 +129,7 @@ TEST(SavedForecaster, ForecastsItsSeries) {
   EXPECT_EQ(of_one, (std::vector<double>{bounds[0], bounds[2]}));
 }
 
-TEST(SavedForecaster, HolesAreStraightLines) {
+TEST(SavedForecaster, HolesAreFilledLinearly) {
   const auto forecaster = load(Parts().content());
   std::vector<double> forecasts(2), filled(2), bounds(4), of_filled(4);
   const std::vector<double> levels = {80};
@@ -137,7 +137,7 @@ TEST(SavedForecaster, HolesAreStraightLines) {
   forecaster.forecast(std::vector<double>{1, 2, 3, 4, 3}, filled, levels, of_filled);
   EXPECT_EQ(forecasts, filled);
   EXPECT_EQ(bounds[0], of_filled[0]);
-  forecaster.forecast_series(1, forecasts, levels, bounds);  // 2, a hole, 2: it stands still
+  forecaster.forecast_series(1, forecasts, levels, bounds);  // 2, a hole, 2: constant
   EXPECT_EQ(forecasts, (std::vector<double>{2, 2}));
   EXPECT_EQ(bounds[0], 2);
   EXPECT_EQ(bounds[2], 2);
@@ -166,16 +166,16 @@ TEST(SavedForecaster, BadArgumentsAreRefused) {
             begin + "bounds: found 0 values, expected levels * 2 * forecasts = 1 * 2 * 2 = 4");
 }
 
-TEST(SavedForecaster, WithoutSeriesOrErrorsItSaysSo) {
+TEST(SavedForecaster, WithoutSeriesOrErrorsTheCallsThatNeedThemAreRefused) {
   Parts parts;
   parts.ids = "[]";
   parts.values = {};
   parts.offsets = {0};
   std::vector<double> forecasts(2), bounds(4);
   EXPECT_EQ(testing::message_of([&] { load(parts.content()).forecast_series(0, forecasts); }),
-            "SavedForecaster::forecast_series: series: found 0, expected none: the file was saved "
-            "without its series");
-  // A forecaster of quantiles has the levels that were trained.
+            "SavedForecaster::forecast_series: series: found 0, expected no index, since the file "
+            "was saved without its series");
+  // A forecaster of quantiles has its trained levels.
   parts = Parts();
   const std::string renamed = parts.content();
   std::string without = renamed;
@@ -185,10 +185,11 @@ TEST(SavedForecaster, WithoutSeriesOrErrorsItSaysSo) {
   const auto forecaster = load(testing::with_checksum(without));
   EXPECT_FALSE(forecaster.has_intervals());
   const std::vector<double> levels = {80};
-  EXPECT_EQ(testing::message_of(
-                [&] { forecaster.forecast(std::vector<double>{1, 2}, forecasts, levels, bounds); }),
-            "SavedForecaster::forecast: levels: found 80, expected none: this forecaster has no "
-            "intervals");
+  EXPECT_EQ(
+      testing::message_of(
+          [&] { forecaster.forecast(std::vector<double>{1, 2}, forecasts, levels, bounds); }),
+      "SavedForecaster::forecast: levels: found 80, expected no levels, since this forecaster "
+      "has no intervals");
 }
 
 TEST(SavedForecaster, DamagedFilesAreRefused) {
@@ -206,20 +207,21 @@ TEST(SavedForecaster, DamagedFilesAreRefused) {
   EXPECT_THROW(static_cast<void>(SavedForecaster::load("/nowhere/at/all")), std::system_error);
 }
 
-TEST(SavedForecaster, FilesThatLieAreRefused) {
+TEST(SavedForecaster, InconsistentFilesAreRefused) {
   struct Lie {
     void (*tell)(Parts&);
     std::string_view message;
   };
   const Lie lies[] = {
       {[](Parts& p) { p.horizon = "0"; }, "settings: horizon: found 0, expected a whole number"},
-      {[](Parts& p) { p.horizon = "3"; }, "as many as the settings ask for"},
+      {[](Parts& p) { p.horizon = "3"; }, "as many as the settings imply"},
       {[](Parts& p) { p.season = "\"x\""; }, "settings: season: found the string \"x\""},
       {[](Parts& p) { p.loss = "\"mse\""; }, "settings: loss: found the string \"mse\", expected"},
-      {[](Parts& p) { p.loss = "\"quantile\""; }, "settings: levels: found no such key"},
-      {[](Parts& p) { p.windows = "3"; }, "settings: windows: found 3, expected a text"},
+      {[](Parts& p) { p.loss = "\"quantile\""; },
+       "settings: levels: found none, expected a setting"},
+      {[](Parts& p) { p.windows = "3"; }, "settings: windows: found 3, expected a string"},
       {[](Parts& p) { p.layers = "[0, 2, 1]"; }, "settings: layers: found an array"},
-      {[](Parts& p) { p.layers = "[0, 1]"; }, "as many as the settings ask for"},
+      {[](Parts& p) { p.layers = "[0, 1]"; }, "as many as the settings imply"},
       {[](Parts& p) { p.lookbacks = "[4, 5]"; }, "settings: lookbacks: found an array"},
       {[](Parts& p) { p.lookbacks = "[2147483648]"; }, "settings: lookbacks: found 2147483648"},
       {[](Parts& p) { p.logs = "1"; }, "settings: logs: found 1, expected true or false"},
@@ -234,19 +236,21 @@ TEST(SavedForecaster, FilesThatLieAreRefused) {
       {[](Parts& p) { p.offsets = {0, 4, 8}; }, "tensor offsets: found numbers out of order"},
       {[](Parts& p) { p.offsets = {}; }, "tensor offsets: found numbers out of order"},
       {[](Parts& p) { p.offsets = {0, INT64_MIN, 7}; }, "tensor offsets: found numbers out of"},
-      {[](Parts& p) { p.values[0] = kNaN; }, "tensor values: found no first or no last value"},
-      {[](Parts& p) { p.values[3] = kNaN; }, "tensor values: found no first or no last value"},
+      {[](Parts& p) { p.values[0] = kNaN; },
+       "tensor values: found a series whose first or last value is"},
+      {[](Parts& p) { p.values[3] = kNaN; },
+       "tensor values: found a series whose first or last value is"},
       {[](Parts& p) { p.values[1] = kInfinity; }, "tensor values: found inf, expected numbers"},
       {[](Parts& p) { p.ids = R"(["a"])"; }, "tensor ids: found an array, expected a list of 2"},
       {[](Parts& p) { p.ids = R"(["a", "a"])"; }, "tensor ids: found \"a\" twice"},
       {[](Parts& p) { p.ids = R"(["7", 7])"; }, "tensor ids: found \"7\" twice"},
-      {[](Parts& p) { p.ids = R"(["a", [7]])"; }, "tensor ids: found an array, expected texts"},
+      {[](Parts& p) { p.ids = R"(["a", [7]])"; }, "tensor ids: found an array, expected strings"},
       {[](Parts& p) { p.ids = R"(["a", )"; }, "tensor ids: found byte"},
       {[](Parts& p) { p.errors[0] = -1; }, "calibration.errors: found an error below 0"},
-      {[](Parts& p) { p.roughness[3] = kNaN; }, "calibration: found a window 3 that cannot be"},
-      {[](Parts& p) { p.in_logs[4] = 2; }, "calibration: found a window 4 that cannot be"},
-      {[](Parts& p) { p.ages[0] = 0; }, "calibration: found a window 0 that cannot be"},
-      {[](Parts& p) { p.change[0] = 0; }, "calibration: found a window 0 that cannot be"},
+      {[](Parts& p) { p.roughness[3] = kNaN; }, "calibration: found invalid values of window 3"},
+      {[](Parts& p) { p.in_logs[4] = 2; }, "calibration: found invalid values of window 4"},
+      {[](Parts& p) { p.ages[0] = 0; }, "calibration: found invalid values of window 0"},
+      {[](Parts& p) { p.change[0] = 0; }, "calibration: found invalid values of window 0"},
       {[](Parts& p) { p.ages.pop_back(); }, "tensor calibration.errors: found (25, 1, 2)"},
   };
   for (const Lie& lie : lies) {

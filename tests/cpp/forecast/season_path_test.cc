@@ -1,4 +1,4 @@
-// The path from past seasons, by its definition.
+// The path from past seasons against its definition.
 #include "forecast/season_path.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::int64_t kWindows = 3, kSeasons = 4;
 
-// Horizons below, at, and above a season, not a multiple of it; one group of outputs and two.
+// Horizons below, at and above a season, and not a multiple of it; one group of outputs or two.
 struct Case {
   std::int64_t season, horizon, groups;
 };
@@ -47,7 +47,7 @@ TEST(SeasonPath, AddsTheValuesOfTheSamePhase) {
   }
 }
 
-TEST(SeasonPath, OfNoSeasonsDoesNothing) {
+TEST(SeasonPath, DoesNothingWithoutSeasons) {
   std::vector<double> output = {1, 2};
   SeasonPath{}.forward<double>(2, 1, nullptr, nullptr, output.data());
   SeasonPath{}.backward<double>(2, 1, nullptr, output.data(), nullptr);

@@ -1,4 +1,4 @@
-// The seasonal index against a plain NumPy one, and that it sees nothing after its origin.
+// The seasonal index against one in plain NumPy; it must not depend on values after its origin.
 #include "forecast/seasonality.h"
 
 #include <gtest/gtest.h>
@@ -18,14 +18,14 @@ std::vector<double> index_at(const Seasonality& seasonality, std::int64_t season
   return index;
 }
 
-// One value in 12 stands out.
+// Returns a constant series in which every twelfth value is raised.
 std::vector<double> pulses(std::size_t size) {
   std::vector<double> values(size, 5.0);
   for (std::size_t t = 0; t < size; t += 12) values[t] = 6;
   return values;
 }
 
-TEST(Seasonality, IsThatOfThePlainDecomposition) {
+TEST(Seasonality, EqualsThePlainDecomposition) {
   for (const auto& golden : testing::kSeasonalityCases) {
     const Seasonality seasonality(golden.values, golden.season);
     for (std::size_t i = 0; i < golden.origins.size(); ++i) {
@@ -47,7 +47,7 @@ TEST(Seasonality, NeedsThreeSeasons) {
   EXPECT_FALSE(Seasonality(pulses(40), 1).seasonal(40));
 }
 
-TEST(Seasonality, SeesNothingAfterTheOrigin) {
+TEST(Seasonality, IgnoresValuesAfterTheOrigin) {
   auto values = testing::kSeasonalityCases[0].values;
   const Seasonality before(values, 4);
   for (std::size_t i = 50; i < values.size(); ++i) values[i] = -1e6;
@@ -57,14 +57,14 @@ TEST(Seasonality, SeesNothingAfterTheOrigin) {
   }
 }
 
-TEST(Seasonality, IsTheSameOnAHighLevel) {
+TEST(Seasonality, IsTheSameForALargeMean) {
   auto values = testing::kSeasonalityCases[0].values;
   const auto low = index_at(Seasonality(values, 4), 4, 60);
   for (double& value : values) value += 1e6;
   EXPECT_LE(testing::relative_error(index_at(Seasonality(values, 4), 4, 60), low), 1e-8);
 }
 
-TEST(Seasonality, OfAConstantSeriesIsNone) {
+TEST(Seasonality, IsZeroForAConstantSeries) {
   const Seasonality seasonality(std::vector<double>(100, 0.1), 4);
   for (std::int64_t origin = 1; origin <= 100; ++origin) EXPECT_FALSE(seasonality.seasonal(origin));
 }

@@ -1,4 +1,4 @@
-// The index of two seasons against a plain NumPy one, and what it is made of.
+// The index of two seasons against one in plain NumPy, and its properties.
 #include "forecast/two_seasons.h"
 
 #include <gtest/gtest.h>
@@ -26,7 +26,7 @@ Index index_at(const TwoSeasons& seasons, std::int64_t origin) {
   return result;
 }
 
-TEST(TwoSeasons, AreThoseOfThePlainDecomposition) {
+TEST(TwoSeasons, EqualThePlainDecomposition) {
   std::set<double> shares, forgets;
   for (const auto& golden : testing::kTwoSeasonsCases) {
     const TwoSeasons seasons(golden.values, kSeason, kLong);
@@ -40,11 +40,11 @@ TEST(TwoSeasons, AreThoseOfThePlainDecomposition) {
       forgets.insert(found.forgets);
     }
   }
-  EXPECT_GE(shares.size(), 3u);  // the cases have them all
+  EXPECT_GE(shares.size(), 3u);  // the cases cover them all
   EXPECT_GE(forgets.size(), 4u);
 }
 
-TEST(TwoSeasons, SeeNothingAfterTheOrigin) {
+TEST(TwoSeasons, IgnoreValuesAfterTheOrigin) {
   auto values = testing::kTwoSeasonsCases[1].values;
   const TwoSeasons before(values, kSeason, kLong);
   for (std::size_t i = 60; i < values.size(); ++i) values[i] = -1e6;
@@ -54,7 +54,7 @@ TEST(TwoSeasons, SeeNothingAfterTheOrigin) {
   }
 }
 
-TEST(TwoSeasons, AreTheSameOnAHighLevel) {
+TEST(TwoSeasons, AreTheSameForALargeMean) {
   auto values = testing::kTwoSeasonsCases[1].values;
   const auto low = index_at(TwoSeasons(values, kSeason, kLong), 100);
   for (double& value : values) value += 1e6;
@@ -62,8 +62,8 @@ TEST(TwoSeasons, AreTheSameOnAHighLevel) {
   EXPECT_LE(testing::relative_error(high.index, low.index), 1e-8);
 }
 
-// What repeats exactly is found exactly, and a pattern that has changed for good is the new one.
-TEST(TwoSeasons, OfAPatternThatChangedAreTheLastOnes) {
+// An exactly repeated pattern is found exactly, and after a lasting change the new one is used.
+TEST(TwoSeasons, FollowAPatternThatChanged) {
   std::vector<double> values(100);
   for (std::size_t i = 0; i < values.size(); ++i) values[i] = i % 12 == 5 ? 7 : 5;
   const auto whole = index_at(TwoSeasons(values, kSeason, kLong), 100);
@@ -77,7 +77,7 @@ TEST(TwoSeasons, OfAPatternThatChangedAreTheLastOnes) {
   EXPECT_GE(index_at(TwoSeasons(values, kSeason, kLong), 100).found.forgets, 0.6);
 }
 
-TEST(TwoSeasons, ShortAndConstantSeriesHaveNone) {
+TEST(TwoSeasons, AreZeroForShortAndConstantSeries) {
   const std::vector<double> none(kLong, 0.0);
   auto values = testing::kTwoSeasonsCases[0].values;
   const TwoSeasons whole(values, kSeason, kLong);

@@ -1,4 +1,4 @@
-// Whatever goes wrong while a file is written, the old one stays whole and nothing is left behind.
+// Atomic writes: after any failure the old file is complete, and no temporary file is left.
 #include "io/atomic_file.h"
 
 #include <fcntl.h>
@@ -30,7 +30,7 @@ void write(const fs::path& path, const std::string& content) {
   write_file_atomically(path, pieces);
 }
 
-// The error that writing to `path` gives.
+// Returns the error of writing to `path`.
 std::system_error error_of(const fs::path& path) {
   try {
     write(path, "new");
@@ -69,7 +69,7 @@ TEST(AtomicFile, WritesToTheWorkingFolder) {
   EXPECT_EQ(read_all(folder / "relative"), "content");
 }
 
-TEST(AtomicFile, ReplacesAndKeepsThePermissions) {
+TEST(AtomicFile, ReplacesAFileAndKeepsItsPermissions) {
   const TemporaryFolder folder;
   for (const mode_t mode : {0600u, 0640u, 0666u, 0444u, 0755u}) {
     write_all(folder / "file", "old");
@@ -116,22 +116,22 @@ TEST(AtomicFile, LeavesOtherHardLinksAlone) {
   EXPECT_EQ(read_all(folder / "other"), "old");
 }
 
-TEST(AtomicFile, RefusesWhatIsNotARegularFile) {
+TEST(AtomicFile, RefusesPathsThatAreNotRegularFiles) {
   const TemporaryFolder folder;
   fs::create_directory(folder / "inside");
   EXPECT_EQ(error_of(folder / "inside").code(), std::errc::is_a_directory);
   EXPECT_EQ(error_of(folder / "inside/").code(), std::errc::is_a_directory);
   EXPECT_EQ(error_of(folder / "new/").code(), std::errc::is_a_directory);
   EXPECT_EQ(error_of(folder / "inside/..").code(), std::errc::is_a_directory);
-  // A pipe of our own stands for devices too: were the check to fail, running this as root with
-  // /dev/null would replace the machine's.
+  // The test's own pipe also stands for devices: if the check failed, running this as root with
+  // /dev/null would replace the machine's device.
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
   EXPECT_EQ(error_of(folder / "pipe").code(), std::errc::invalid_argument);
   EXPECT_TRUE(fs::is_fifo(folder / "pipe"));
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"inside", "pipe"}));
 }
 
-// The file behind the stream holds what others have written, and would be replaced.
+// The file behind the stream holds other output, which a replacement would lose.
 TEST(AtomicFile, RefusesOpenStreams) {
   const TemporaryFolder folder;
   write_all(folder / "log", "before");
@@ -163,13 +163,13 @@ TEST(AtomicFile, FailsWithPathActionAndReason) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
 }
 
-TEST(AtomicFile, TakesTheLongestName) {
+TEST(AtomicFile, AcceptsTheLongestName) {
   const TemporaryFolder folder;
   write(folder / std::string(255, 'n'), "new");
   EXPECT_EQ(read_all(folder / std::string(255, 'n')), "new");
 }
 
-// A disk that fills up half-way, in a child process whose files may hold 4096 bytes.
+// Simulates a disk that fills up half-way, in a child process whose files may have 4096 bytes.
 TEST(AtomicFile, FullDiskLeavesTheOldFileAndNothingElse) {
   const TemporaryFolder folder;
   write_all(folder / "file", "old");
@@ -194,7 +194,7 @@ TEST(AtomicFile, FullDiskLeavesTheOldFileAndNothingElse) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
 }
 
-TEST(AtomicFile, KilledProcessLeavesAWholeFile) {
+TEST(AtomicFile, AKilledProcessLeavesACompleteFile) {
   const TemporaryFolder folder;
   const std::string first(200000, 'a'), second(300000, 'b');
   write(folder / "file", first);
@@ -217,7 +217,7 @@ TEST(AtomicFile, KilledProcessLeavesAWholeFile) {
   }
 }
 
-TEST(AtomicFile, ManyThreadsWritingOneFileLeaveOneOfTheirs) {
+TEST(AtomicFile, ThreadsThatWriteOneFileLeaveOneOfTheirContents) {
   const TemporaryFolder folder;
   std::vector<std::thread> threads;
   for (char c = 'a'; c < 'e'; ++c) {

@@ -1,5 +1,5 @@
-// Every call on a file fails in turn, in every way: the old file is whole or the error says that it
-// is replaced, and no temporary file stays.
+// Every file operation fails in turn, in every way. Afterwards the old file is complete or the
+// error says that it was replaced, and no temporary file is left.
 #include "testing/file_faults.h"
 
 #include <gtest/gtest.h>
@@ -32,8 +32,8 @@ void write(const std::filesystem::path& path, const std::string& content) {
   write_file_atomically(path, pieces);
 }
 
-// Writes "new" over "old" with the nth `call` failing, and checks what is left. Returns whether
-// there was such a call.
+// Writes "new" over "old" while the nth `call` fails, and checks the result. Returns whether there
+// was an nth call.
 bool check_fault(const TemporaryFolder& folder, const char* call, int nth, int error,
                  bool for_good) {
   SCOPED_TRACE(::testing::Message() << call << " " << nth << " fails with " << error);
@@ -57,21 +57,21 @@ bool check_fault(const TemporaryFolder& folder, const char* call, int nth, int e
   return calls >= nth;
 }
 
-TEST(FileFaults, EveryCallOfTheWriterMayFail) {
+TEST(FileFaults, AnyFailedCallOfTheWriterLeavesAWholeFile) {
   const TemporaryFolder folder;
   for (const char* const call : kCalls) {
     for (const int error : kErrors) {
       int nth = 1;
       while (check_fault(folder, call, nth, error, false)) ++nth;
-      // A signal that interrupts every call for ever is no fault that ends.
+      // A signal that interrupts every call forever would never end.
       if (error == EINTR) continue;
       for (nth = 1; check_fault(folder, call, nth, error, true);) ++nth;
     }
   }
 }
 
-// The first sync of the folder fails, which is the second of all.
-TEST(FileFaults, AFolderThatCannotBeSyncedIsTold) {
+// The first sync of the folder, the second sync in all, fails.
+TEST(FileFaults, AFailedSyncOfTheFolderIsReported) {
   const TemporaryFolder folder;
   write_all(folder / "file", "old");
   file_faults_arm(folder.path().c_str(), "fsync", 2, EIO, false);
@@ -84,7 +84,7 @@ TEST(FileFaults, AFolderThatCannotBeSyncedIsTold) {
   file_faults_disarm();
 }
 
-TEST(FileFaults, AnInterruptedSyncIsMadeOfANewFileAndGivenUpInTheEnd) {
+TEST(FileFaults, AnInterruptedSyncIsRetriedWithANewFileAndFinallyFails) {
   const TemporaryFolder folder;
   write_all(folder / "file", "old");
   file_faults_arm(folder.path().c_str(), "fsync", 1, EINTR, false);
@@ -99,7 +99,7 @@ TEST(FileFaults, AnInterruptedSyncIsMadeOfANewFileAndGivenUpInTheEnd) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
 }
 
-TEST(FileFaults, AFolderWhoseSyncIsInterruptedForGoodIsTold) {
+TEST(FileFaults, APermanentlyInterruptedSyncOfTheFolderIsReported) {
   const TemporaryFolder folder;
   write_all(folder / "file", "old");
   file_faults_arm(folder.path().c_str(), "fsync", 2, EINTR, true);
@@ -108,7 +108,7 @@ TEST(FileFaults, AFolderWhoseSyncIsInterruptedForGoodIsTold) {
   EXPECT_EQ(read_all(folder / "file"), "new");
 }
 
-TEST(FileFaults, AWriteThatTakesNothingIsAnError) {
+TEST(FileFaults, AWriteOfZeroBytesIsAnError) {
   const TemporaryFolder folder;
   write_all(folder / "file", "old");
   file_faults_arm(folder.path().c_str(), "write", 1, FILE_FAULT_NOTHING, true);
@@ -118,8 +118,8 @@ TEST(FileFaults, AWriteThatTakesNothingIsAnError) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
 }
 
-// A file server whose answer is lost.
-TEST(FileFaults, ARenameThatIsDoneAndFailsIsNoError) {
+// Simulates a file server whose answer is lost.
+TEST(FileFaults, ARenameThatSucceedsDespiteAnErrorIsNoError) {
   const TemporaryFolder folder;
   for (const bool exists : {true, false}) {
     if (exists) write_all(folder / "file", "old");
@@ -131,14 +131,15 @@ TEST(FileFaults, ARenameThatIsDoneAndFailsIsNoError) {
     std::filesystem::remove(folder / "file");
   }
   file_faults_arm(folder.path().c_str(), "rename", 1, EIO, false);
-  EXPECT_THROW(write(folder / "file", "new"), std::system_error) << "nothing was there, nor is";
+  EXPECT_THROW(write(folder / "file", "new"), std::system_error)
+      << "there was no file, and there is none";
   file_faults_disarm();
   EXPECT_TRUE(folder.names().empty());
 }
 
-// Another writer takes a file that is not locked yet for one that a killed process has left: it
-// holds the lock for a moment, or has removed the file.
-TEST(FileFaults, ATemporaryFileLostToAnotherWriterIsMadeAgain) {
+// Another writer takes a file that is not locked yet for a leftover of a killed process. It holds
+// the lock for a moment, or has removed the file.
+TEST(FileFaults, ATemporaryFileLostToAnotherWriterIsCreatedAgain) {
   const TemporaryFolder folder;
   write_all(folder / "file", "old");
   file_faults_arm(folder.path().c_str(), "flock", 1, EWOULDBLOCK, false);
@@ -153,7 +154,7 @@ TEST(FileFaults, ATemporaryFileLostToAnotherWriterIsMadeAgain) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
 }
 
-TEST(FileFaults, ATemporaryFileThatIsAlwaysLostIsGivenUp) {
+TEST(FileFaults, ATemporaryFileThatIsAlwaysLostIsAnError) {
   const TemporaryFolder folder;
   write_all(folder / "file", "old");
   file_faults_arm(folder.path().c_str(), "flock", 1, EWOULDBLOCK, true);
@@ -163,7 +164,7 @@ TEST(FileFaults, ATemporaryFileThatIsAlwaysLostIsGivenUp) {
   EXPECT_EQ(folder.names(), std::vector<std::string>{"file"});
 }
 
-// A file system that gives no file away: the group's permissions stay where the group does.
+// On a file system that changes no owners, the group's permissions stay only if the group does.
 TEST(FileFaults, AnOwnerThatCannotBeKeptIsNoError) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
   constexpr uid_t kNobody = 65534;
@@ -182,7 +183,7 @@ TEST(FileFaults, AnOwnerThatCannotBeKeptIsNoError) {
   }
 }
 
-TEST(FileFaults, TheCheckBeforeTheWorkFailsAsTheWriterWould) {
+TEST(FileFaults, CheckFileWritableFailsLikeTheWriter) {
   const TemporaryFolder folder;
   write_all(folder / "file", "old");
   for (const char* const call : {"open", "fcntl"}) {
@@ -203,7 +204,7 @@ TEST(FileFaults, TheCheckBeforeTheWorkFailsAsTheWriterWould) {
   EXPECT_EQ(read_all(folder / "file"), "old");
 }
 
-TEST(FileFaults, AReaderSaysWhatTheSystemSays) {
+TEST(FileFaults, ReaderErrorsHaveTheSystemsReason) {
   const TemporaryFolder folder;
   const std::string data(8, 'x');
   write_all(folder / "file", testing::safetensors_bytes(

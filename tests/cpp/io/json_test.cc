@@ -1,4 +1,4 @@
-// What strict JSON takes, and what it refuses with which words.
+// Strict JSON: accepted and refused texts, and the messages of the refusals.
 #include "io/json.h"
 
 #include <gtest/gtest.h>
@@ -12,7 +12,7 @@
 namespace memattn {
 namespace {
 
-// The message of the JsonError that `text` gives; empty when it is taken.
+// Returns the message of the JsonError for `text`; empty if it parses.
 std::string error_of(std::string_view text, const JsonLimits& limits = {}) {
   try {
     parse_json(text, limits);
@@ -36,7 +36,7 @@ TEST(ParseJson, ReadsEveryKindOfValue) {
   EXPECT_EQ(a[1].number(), -2.0);
   EXPECT_EQ(a[2].number(), 0.5);
   EXPECT_EQ(a[3].number(), 1000.0);
-  EXPECT_EQ(a[3].integer(), std::nullopt) << "written as no integer";
+  EXPECT_EQ(a[3].integer(), std::nullopt) << "not written as an integer";
   EXPECT_EQ(a[3].string(), nullptr);
   const JsonObject& b = *object.at("b").object();
   EXPECT_TRUE(b.at("c").is_null());
@@ -67,7 +67,7 @@ TEST(ParseJson, RefusesDuplicateKeysAtEveryLevel) {
             "byte 12: found a second key \"a\", expected each key once in an object");
   EXPECT_NE(error_of(R"({"x": {"a": 1, "b": 2, "a": 1}})"), "");
   EXPECT_NE(error_of(R"([[{"x": [{"a": {}, "a": {}}]}]])"), "");
-  EXPECT_NE(error_of(R"({"a": 1, "\u0061": 2})"), "") << "the same key, spelled otherwise";
+  EXPECT_NE(error_of(R"({"a": 1, "\u0061": 2})"), "") << "the same key in another spelling";
   EXPECT_EQ(error_of(R"({"a": {"a": {"a": 1}}, "b": {"a": 1}})"), "") << "not duplicates";
 }
 
@@ -119,7 +119,7 @@ TEST(ParseJson, RefusesMalformedText) {
 
 TEST(ParseJson, RefusesNulBytesEvenAfterTheValue) {
   using std::string_view_literals::operator""sv;
-  EXPECT_EQ(error_of("{}\0{"sv), "byte 3: found a NUL byte, expected none in JSON");
+  EXPECT_EQ(error_of("{}\0{"sv), "byte 3: found a NUL byte, expected JSON without NUL bytes");
   EXPECT_NE(error_of("\"\0\""sv), "");
 }
 
@@ -128,7 +128,7 @@ TEST(ParseJson, LimitsDepth) {
     return std::string(depth, '[') + std::string(depth, ']');
   };
   EXPECT_EQ(error_of(nested(32)), "");
-  EXPECT_EQ(error_of(nested(33)), "byte 33: found nesting deeper than 32, expected less");
+  EXPECT_EQ(error_of(nested(33)), "byte 33: found nesting deeper than 32, expected at most 32");
   EXPECT_NE(error_of(nested(100000)), "");
   EXPECT_NE(error_of(std::string(1000000, '[')), "");
   std::string objects;
@@ -139,7 +139,7 @@ TEST(ParseJson, LimitsDepth) {
 TEST(ParseJson, LimitsTheNumberOfValues) {
   EXPECT_EQ(error_of("[1,2,3]", {.values = 4}), "");
   EXPECT_EQ(error_of("[1,2,3]", {.values = 3}),
-            "byte 7: found more than 3 JSON values, expected fewer");
+            "byte 7: found more than 3 JSON values, expected at most 3");
   EXPECT_EQ(error_of(R"({"a":1})", {.values = 3}), "");
   EXPECT_NE(error_of(R"({"a":1})", {.values = 2}), "");
 }
@@ -155,7 +155,7 @@ TEST(ParseJson, MessagesAreShortAndPrintable) {
   }
 }
 
-TEST(ParseJson, SyntaxErrorsSayWhereAndWhat) {
+TEST(ParseJson, SyntaxErrorsSayThePositionAndTheReason) {
   const std::string message = error_of("{\"a\": nil}");
   EXPECT_TRUE(message.starts_with("byte 8: found malformed JSON (")) << message;
   EXPECT_NE(message.find("invalid literal"), std::string::npos) << message;

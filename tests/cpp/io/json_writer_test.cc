@@ -1,4 +1,4 @@
-// Written JSON: the same text for the same values, which reading gives back.
+// Written JSON: equal values give equal text, which parses to the same values.
 #include "io/json_writer.h"
 
 #include <gtest/gtest.h>
@@ -28,8 +28,8 @@ TEST(JsonText, WritesIntegersAndTruthValues) {
   EXPECT_EQ(json_text(std::vector<std::int64_t>{1, -2, 3}), "[1,-2,3]");
 }
 
-// The digits are part of the file format: the same layer must give the same file in every version.
-TEST(JsonText, WritesDoublesAsTheFilesOfEarlierVersionsHaveThem) {
+// The digits are part of the file format: a layer must give the same file in every version.
+TEST(JsonText, WritesDoublesLikeEarlierVersions) {
   EXPECT_EQ(json_text(0.0), "0.0");
   EXPECT_EQ(json_text(-0.0), "-0.0");
   EXPECT_EQ(json_text(1.0), "1.0");
@@ -45,7 +45,7 @@ TEST(JsonText, WritesDoublesAsTheFilesOfEarlierVersionsHaveThem) {
   EXPECT_EQ(json_text(Limits::quiet_NaN()), "null");
 }
 
-TEST(JsonText, DoublesComeBackToTheBit) {
+TEST(JsonText, DoublesSurviveARoundTripToTheBit) {
   std::mt19937_64 bits(1);
   for (int i = 0; i < 10000; ++i) {
     const double value = std::bit_cast<double>(bits());
@@ -54,7 +54,7 @@ TEST(JsonText, DoublesComeBackToTheBit) {
   }
 }
 
-TEST(JsonText, EscapesWhatJsonAsksFor) {
+TEST(JsonText, EscapesTheCharactersThatJsonRequires) {
   EXPECT_EQ(json_text("memory"), "\"memory\"");
   EXPECT_EQ(json_text(""), "\"\"");
   EXPECT_EQ(json_text("a\"b\\c/"), R"("a\"b\\c/")");
@@ -63,7 +63,7 @@ TEST(JsonText, EscapesWhatJsonAsksFor) {
   EXPECT_EQ(json_text("ä\U0001F9E0"), "\"ä\U0001F9E0\"");
 }
 
-TEST(JsonText, EveryCharacterComesBack) {
+TEST(JsonText, EveryCharacterSurvivesARoundTrip) {
   std::string text;
   for (int c = 0; c < 0x80; ++c) text += static_cast<char>(c);
   const JsonValue value = parse_json(json_text(text));
@@ -71,13 +71,13 @@ TEST(JsonText, EveryCharacterComesBack) {
   EXPECT_EQ(*value.string(), text);
 }
 
-TEST(JsonText, RefusesWhatIsNotUtf8) {
+TEST(JsonText, RefusesTextThatIsNotUtf8) {
   for (const char* const text : {"\xff", "a\xc3", "\xed\xa0\x80", "\xc0\xaf", "\xf4\x90\x80\x80"}) {
     EXPECT_THROW(json_text(text), std::invalid_argument);
   }
 }
 
-TEST(JsonObjectWriter, KeepsTheOrder) {
+TEST(JsonObjectWriter, KeepsTheOrderOfItsMembers) {
   JsonObjectWriter object;
   EXPECT_TRUE(object.empty());
   EXPECT_EQ(object.text(), "{}");

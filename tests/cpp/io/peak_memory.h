@@ -1,5 +1,5 @@
-// Counts what operator new hands out in this program, to hold code to a bound of memory. Replaces
-// the global operators: include it in one .cc file of a program.
+// Measures the memory that operator new allocates in this program, to check a bound. It replaces
+// the global operators, so include it in only one .cc file of a program.
 #pragma once
 
 #include <malloc.h>
@@ -14,8 +14,7 @@ namespace memattn::testing {
 inline std::atomic<std::size_t> live_bytes{0};
 inline std::atomic<std::size_t> peak_bytes{0};
 
-// The most that operator new had handed out at one time while `work` ran, beyond what it had
-// before.
+// Returns the peak of memory from operator new while `work` runs, less the memory allocated before.
 template <typename Work>
 std::size_t peak_memory_of(const Work& work) {
   const std::size_t before = live_bytes;

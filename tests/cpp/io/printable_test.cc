@@ -1,4 +1,4 @@
-// Any bytes become a short line of text.
+// printable() turns any bytes into a short line of text.
 #include "io/printable.h"
 
 #include <gtest/gtest.h>
@@ -19,7 +19,7 @@ TEST(Printable, EscapesControlCharacters) {
   EXPECT_EQ(printable(std::string_view("a\0b\n\x7f", 5)), "a\\x00b\\x0a\\x7f");
 }
 
-TEST(Printable, EscapesWhatSteersATerminalOrHides) {
+TEST(Printable, EscapesTextThatSteersATerminalOrHides) {
   EXPECT_EQ(printable("\u009b31m"), "\\x9b31m");  // a C1 control: CSI in one character
   EXPECT_EQ(printable("\u0080\u00a0\u00ad"), "\\x80\\xa0\\xad");
   EXPECT_EQ(printable("a\u202eb"), "a\\u202eb");  // right-to-left override
@@ -29,8 +29,8 @@ TEST(Printable, EscapesWhatSteersATerminalOrHides) {
   EXPECT_EQ(printable("\U000e0041\U0010ffff"), "\\U000e0041\\U0010ffff");
 }
 
-// One before and one after each end of a range that is escaped.
-TEST(Printable, KeepsTheNeighbours) {
+// The characters before and after each escaped range.
+TEST(Printable, KeepsTheNeighboursOfEscapedRanges) {
   for (const char* const text :
        {" ",      "~",      "\u00a1", "\u00ac", "\u00ae", "\u2010",     "\u2027",
         "\u2030", "\u205e", "\u2070", "\u3001", "\ud7ff", "\uf900",     "\ufdcf",
@@ -39,14 +39,14 @@ TEST(Printable, KeepsTheNeighbours) {
   }
 }
 
-TEST(Printable, EscapesWhatIsNotUtf8) {
+TEST(Printable, EscapesBytesThatAreNotUtf8) {
   EXPECT_EQ(printable("\x80"), "\\x80");                             // continuation alone
   EXPECT_EQ(printable("\xC3"), "\\xc3");                             // cut short
   EXPECT_EQ(printable("\xC0\xAF"), "\\xc0\\xaf");                    // overlong, 2 bytes
   EXPECT_EQ(printable("\xE0\x80\x80"), "\\xe0\\x80\\x80");           // overlong, 3 bytes
   EXPECT_EQ(printable("\xED\xA0\x80"), "\\xed\\xa0\\x80");           // surrogate
   EXPECT_EQ(printable("\xF0\x80\x80\x80"), "\\xf0\\x80\\x80\\x80");  // overlong, 4 bytes
-  EXPECT_EQ(printable("\xF4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // beyond U+10FFFF
+  EXPECT_EQ(printable("\xF4\x90\x80\x80"), "\\xf4\\x90\\x80\\x80");  // above U+10FFFF
   EXPECT_EQ(printable("\xFF\xFE"), "\\xff\\xfe");
 }
 

@@ -1,4 +1,4 @@
-// Files made to break a reader: each must give FormatError, soon and in little memory.
+// Files that try to break the reader: each must give FormatError quickly and in little memory.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -23,14 +23,14 @@ using testing::TemporaryFolder;
 using testing::write_all;
 
 constexpr std::size_t kMaxMemory = 16 << 20;
-// The promise is 0.1 s on a machine at rest; this bound is for a loaded one under sanitizers, and
-// still fails for anything quadratic.
+// The documented limit is 0.1 s on an idle machine. This bound allows for a loaded machine with
+// sanitizers, and still fails for quadratic time.
 constexpr std::chrono::seconds kMaxTime{2};
 
 class HostileSafetensors : public ::testing::Test {
  protected:
-  // Reads `bytes` as a file; the message of the FormatError, or "" when all is well. Fails the test
-  // for any other exception, and for too much memory or time.
+  // Reads `bytes` as a file; returns the message of the FormatError, or "" if it loads. Fails the
+  // test for any other exception, and for too much memory or time.
   std::string read(std::string_view bytes) {
     write_all(path_, bytes);
     std::string message;
@@ -55,7 +55,7 @@ class HostileSafetensors : public ::testing::Test {
     return message;
   }
 
-  // Expects a FormatError whose message names the file and holds `what`.
+  // Expects a FormatError whose message names the file and contains `what`.
   void refuse(std::string_view bytes, const std::string& what) {
     const std::string message = read(bytes);
     EXPECT_TRUE(message.starts_with(path_.string() + ": ")) << message << "\nexpected: " << what;
@@ -68,12 +68,12 @@ class HostileSafetensors : public ::testing::Test {
     refuse(safetensors_bytes(header, std::string(data, 'd')), what);
   }
 
-  // One tensor "x" whose entry has these members.
+  // Expects an error for a tensor "x" whose entry has these members.
   void refuse_entry(const std::string& members, const std::string& what, std::size_t data = 8) {
     refuse_header("{\"x\":{" + members + "}}", what, data);
   }
 
-  // For docs/format.md: what the worst file took.
+  // Records the cost of the worst file, for docs/format.md.
   void record_worst() const {
     RecordProperty("most_memory_bytes", std::to_string(most_memory_));
     RecordProperty("most_time_us", std::to_string(most_time_.count() / 1000));
@@ -89,20 +89,20 @@ const std::string kGoodHeader =
     R"({"__metadata__":{"a":"b"},"x":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
     R"("y":{"dtype":"F64","shape":[1,2],"data_offsets":[8,24]}})";
 
-TEST_F(HostileSafetensors, TheGoodFileIsGood) {
+TEST_F(HostileSafetensors, TheUndamagedFileLoads) {
   EXPECT_EQ(read(safetensors_bytes(kGoodHeader, std::string(24, 'd'))), "");
   EXPECT_EQ(read(safetensors_bytes("{}")), "");
   EXPECT_EQ(read(safetensors_bytes("{}      ")), "");
 }
 
-TEST_F(HostileSafetensors, TruncationAtEveryByte) {
+TEST_F(HostileSafetensors, RefusesTruncationAtEveryByte) {
   const std::string good = safetensors_bytes(kGoodHeader, std::string(24, 'd'));
   for (std::size_t size = 0; size < good.size(); ++size) {
     EXPECT_NE(read(std::string_view(good).substr(0, size)), "") << size;
   }
 }
 
-TEST_F(HostileSafetensors, EveryBitOfTheHeaderFlipped) {
+TEST_F(HostileSafetensors, RefusesMostFlippedBitsOfTheHeader) {
   const std::string good = safetensors_bytes(kGoodHeader, std::string(24, 'd'));
   std::size_t refused = 0;
   for (std::size_t at = 0; at < good.size() - 24; ++at) {
@@ -112,11 +112,11 @@ TEST_F(HostileSafetensors, EveryBitOfTheHeaderFlipped) {
       refused += !read(bad).empty();
     }
   }
-  // What passes is another name or another metadata text.
+  // A flip that still loads gives another name or another metadata text.
   EXPECT_GT(refused, 8 * (good.size() - 24) * 9 / 10);
 }
 
-TEST_F(HostileSafetensors, HeaderLength) {
+TEST_F(HostileSafetensors, RefusesAWrongHeaderLength) {
   const auto with_length = [](std::uint64_t length, std::size_t rest) {
     std::string bytes(8 + rest, ' ');
     std::memcpy(bytes.data(), &length, 8);
@@ -136,7 +136,7 @@ TEST_F(HostileSafetensors, HeaderLength) {
   refuse(with_length((1 << 20) + 1, 2 << 20), "expected at most 1048576");
 }
 
-TEST_F(HostileSafetensors, HeaderIsNotAnObject) {
+TEST_F(HostileSafetensors, RefusesAHeaderThatIsNotAnObject) {
   for (const std::string header : {"[]", "1", "null", "\"x\"", " {}", "\n{}", "\xEF\xBB\xBF{}"}) {
     refuse_header(header, "expected a JSON object", 0);
   }
@@ -146,7 +146,7 @@ TEST_F(HostileSafetensors, HeaderIsNotAnObject) {
   refuse_header(std::string("{}\0\0\0\0\0\0", 8), "NUL", 0);
 }
 
-TEST_F(HostileSafetensors, DuplicateKeysAtEveryLevel) {
+TEST_F(HostileSafetensors, RefusesDuplicateKeysAtEveryLevel) {
   const std::string entry = R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
   refuse_header("{\"x\":" + entry + ",\"x\":" + entry + "}", "second key \"x\"");
   refuse_header("{\"x\":" + entry + ",\"\\u0078\":" + entry + "}", "second key \"x\"");
@@ -157,7 +157,7 @@ TEST_F(HostileSafetensors, DuplicateKeysAtEveryLevel) {
   refuse_entry(R"("dtype":"F32","shape":[{"a":1,"a":1}],"data_offsets":[0,8])", "\"a\"");
 }
 
-TEST_F(HostileSafetensors, Metadata) {
+TEST_F(HostileSafetensors, RefusesMalformedMetadata) {
   refuse_header(R"({"__metadata__":1})", "__metadata__: found 1, expected an object", 0);
   refuse_header(R"({"__metadata__":[]})", "found an array, expected an object", 0);
   for (const std::string value : {"1", "null", "true", "[]", "{}", "1.5"}) {
@@ -166,7 +166,7 @@ TEST_F(HostileSafetensors, Metadata) {
   }
 }
 
-TEST_F(HostileSafetensors, Entries) {
+TEST_F(HostileSafetensors, RefusesMalformedEntries) {
   for (const std::string value : {"1", "null", "[]", "\"F32\""}) {
     refuse_header("{\"x\":" + value + "}", "tensor \"x\": found ");
   }
@@ -182,7 +182,7 @@ TEST_F(HostileSafetensors, Entries) {
   }
 }
 
-TEST_F(HostileSafetensors, Shapes) {
+TEST_F(HostileSafetensors, RefusesInvalidShapes) {
   for (const std::string shape :
        {"2", "null", "{}", "\"2\"", "[-2]", "[2.0]", "[2e0]", "[\"2\"]", "[null]", "[true]",
         "[[2]]", "[-0]", "[9223372036854775808]", "[18446744073709551615]", "[1e999]",
@@ -203,7 +203,7 @@ TEST_F(HostileSafetensors, Shapes) {
   }
 }
 
-TEST_F(HostileSafetensors, Offsets) {
+TEST_F(HostileSafetensors, RefusesInvalidOffsets) {
   for (const std::string offsets :
        {"8", "null", "{}", "[]", "[0]", "[0,8,8]", "[0,\"8\"]", "[0,8.0]", "[-8,0]", "[0,-8]",
         "[null,8]", "[8,0]", "[0,18446744073709551615]",
@@ -220,7 +220,7 @@ TEST_F(HostileSafetensors, Offsets) {
   refuse_header("{}", "found 1 bytes after the header, expected 0", 1);
 }
 
-TEST_F(HostileSafetensors, OverlapsAndHoles) {
+TEST_F(HostileSafetensors, RefusesOverlapsAndHoles) {
   const auto two = [](int a, int b, int c, int d) {
     const auto entry = [](const std::string& name, int begin, int end) {
       return "\"" + name + "\":{\"dtype\":\"U8\",\"shape\":[" + std::to_string(end - begin) +
@@ -243,7 +243,7 @@ TEST_F(HostileSafetensors, OverlapsAndHoles) {
   refuse_header(two(0, 4, 4, 9), "data: found 8 bytes after the header, expected 9");
 }
 
-TEST_F(HostileSafetensors, WhatIsNotAFile) {
+TEST_F(HostileSafetensors, RefusesPathsThatAreNotRegularFiles) {
   const auto message = [](const fs::path& path) -> std::string {
     try {
       const SafetensorsReader reader(path);
@@ -260,8 +260,8 @@ TEST_F(HostileSafetensors, WhatIsNotAFile) {
   EXPECT_EQ(message("/dev/zero"), "/dev/zero: file: found a device, expected a regular file");
 }
 
-// Headers as long as they may be, each made to take as much memory or time as it can.
-TEST_F(HostileSafetensors, LargestHeaders) {
+// Headers of the maximum length, each built to take as much memory or time as it can.
+TEST_F(HostileSafetensors, LargestHeadersTakeLittleTimeAndMemory) {
   constexpr std::size_t kSize = 1 << 20;
   const auto repeated = [](const std::string& open, const std::string& unit,
                            const std::string& close) {
@@ -302,15 +302,15 @@ TEST_F(HostileSafetensors, LargestHeaders) {
     ASSERT_LE(header.size(), kSize);
     EXPECT_NE(read(safetensors_bytes(header)), "") << header.substr(0, 40);
   }
-  // More keys than the longest header holds.
+  // More keys than the longest header can hold.
   std::string million = "{";
   for (int i = 0; i < 1000000; ++i) million += "\"" + std::to_string(i) + "\":1,";
   EXPECT_NE(read(safetensors_bytes(million + "\"x\":1}")), "");
   record_worst();
 }
 
-// As many tensors as are let through, all well; and then all overlapping.
-TEST_F(HostileSafetensors, ManyTensors) {
+// As many tensors as the reader accepts: first all valid, then all overlapping.
+TEST_F(HostileSafetensors, ManyTensorsTakeLittleTimeAndMemory) {
   for (const bool good : {true, false}) {
     std::string header = "{", data;
     for (int i = 0; i < 4000; ++i) {

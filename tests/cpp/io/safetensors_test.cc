@@ -26,7 +26,7 @@ TensorView view(std::string_view name, std::span<const std::int64_t> shape,
   return {name, "F32", shape, std::as_bytes(values)};
 }
 
-TEST(WriteSafetensors, WritesTheseBytes) {
+TEST(WriteSafetensors, WritesTheBytesOfTheFormat) {
   const TemporaryFolder folder;
   const std::array<std::int64_t, 2> shape = {1, 2};
   const std::array<float, 2> values = {1.0f, -2.0f};
@@ -74,7 +74,7 @@ TEST(Safetensors, ReadsBackWhatWasWritten) {
   reader.read<float>(*reader.find("nothing"), {});
 }
 
-TEST(Safetensors, ReaderMovesAndKeepsTheOldFile) {
+TEST(Safetensors, AMovedReaderStillReadsTheFileItOpened) {
   const TemporaryFolder folder;
   const std::array<std::int64_t, 1> shape = {1};
   const std::array<float, 1> one = {1.0f}, two = {2.0f};
@@ -135,7 +135,7 @@ TEST(Safetensors, RefusesTheWrongTypeOrLength) {
   EXPECT_THROW(reader.read<float>(*reader.find("x"), three), std::invalid_argument);
 }
 
-TEST(Safetensors, TellsAFileThatShrankWhileItWasRead) {
+TEST(Safetensors, ReportsAFileThatShrinksWhileItIsRead) {
   const TemporaryFolder folder;
   const std::array<std::int64_t, 1> shape = {1000};
   const std::vector<float> values(1000);
@@ -160,7 +160,7 @@ TEST(Safetensors, MissingFileIsASystemError) {
   EXPECT_THROW(SafetensorsReader(folder / std::string("file\0x", 6)), std::system_error);
 }
 
-TEST(WriteSafetensors, RefusesWhatTheReaderWould) {
+TEST(WriteSafetensors, RefusesInputThatTheReaderWouldRefuse) {
   const TemporaryFolder folder;
   const std::array<std::int64_t, 1> two = {2}, negative = {-2};
   const std::array<std::int64_t, 2> two_negative = {-1, -2}, huge = {1LL << 62, 4};

@@ -18,7 +18,7 @@ std::string hash(std::string_view text, std::size_t piece = 1 << 20) {
   return found.finish();
 }
 
-TEST(Sha256, IsThatOfTheStandard) {
+TEST(Sha256, MatchesTheExamplesOfTheStandard) {
   EXPECT_EQ(hash(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
   EXPECT_EQ(hash("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
   EXPECT_EQ(hash("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
@@ -27,7 +27,7 @@ TEST(Sha256, IsThatOfTheStandard) {
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
-TEST(Sha256, TakesPiecesOfAnySize) {
+TEST(Sha256, AcceptsPiecesOfAnySize) {
   for (const std::size_t length :
        {0u, 1u, 54u, 55u, 56u, 57u, 63u, 64u, 65u, 119u, 120u, 128u, 300u}) {
     const std::string text(length, 'x');

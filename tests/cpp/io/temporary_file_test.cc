@@ -1,4 +1,4 @@
-// Temporary files that writers leave, keep or give up, and whose they are.
+// Temporary files: which a writer removes, which it keeps, and who owns them.
 #include "io/temporary_file.h"
 
 #include <fcntl.h>
@@ -37,7 +37,7 @@ FileDescriptor open_folder(const TemporaryFolder& folder) {
   return FileDescriptor(::open(folder.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-// Runs `work` in a child process. Returns its exit status: 0 unless work() threw.
+// Runs `work` in a child process and returns its exit status, 0 unless work() threw.
 int in_child(const std::function<void()>& work) {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -55,11 +55,11 @@ int in_child(const std::function<void()>& work) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-TEST(AbandonedTemporaries, GoWithTheNextWriteToTheirFolder) {
+TEST(AbandonedTemporaries, AreRemovedByTheNextWriteToTheirFolder) {
   const TemporaryFolder folder;
   write_all(folder / ".memattn-1-2-3.tmp", "left by a killed process");
-  write_all(folder / ".memattn-notes", "of somebody else");
-  write_all(folder / "memattn-1.tmp", "of somebody else");
+  write_all(folder / ".memattn-notes", "of another program");
+  write_all(folder / "memattn-1.tmp", "of another program");
   fs::create_directory(folder / ".memattn-folder.tmp");
   fs::create_symlink("memattn-1.tmp", folder / ".memattn-link.tmp");
   ASSERT_EQ(::mkfifo((folder / ".memattn-pipe.tmp").c_str(), 0600), 0);
@@ -68,7 +68,7 @@ TEST(AbandonedTemporaries, GoWithTheNextWriteToTheirFolder) {
                                    ".memattn-pipe.tmp", "file", "memattn-1.tmp"}));
 }
 
-TEST(AbandonedTemporaries, StayWhileALivingProcessHoldsThem) {
+TEST(AbandonedTemporaries, StayWhileARunningProcessHoldsThem) {
   const TemporaryFolder folder;
   const fs::path path = folder / ".memattn-1-2-3.tmp";
   write_all(path, "half");
@@ -82,7 +82,7 @@ TEST(AbandonedTemporaries, StayWhileALivingProcessHoldsThem) {
   EXPECT_EQ(folder.names(), Names{"file"});
 }
 
-TEST(AbandonedTemporaries, OfAnotherUserStay) {
+TEST(AbandonedTemporaries, StayIfTheyBelongToAnotherUser) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can give a file away";
   const TemporaryFolder folder;
   const fs::path path = folder / ".memattn-1-2-3.tmp";
@@ -114,7 +114,7 @@ TEST(UnfinishedTemporaries, AreRemovedForAProcessThatEnds) {
   EXPECT_NO_THROW(write(target, "new"));
 }
 
-TEST(UnfinishedTemporaries, AChildWritesFilesOfItsOwn) {
+TEST(UnfinishedTemporaries, AChildProcessWritesItsOwnFiles) {
   const TemporaryFolder folder;
   const FileDescriptor opened = open_folder(folder);
   const fs::path target = folder / "file";
@@ -138,7 +138,8 @@ TEST(CheckFileWritable, LeavesEverythingAsItWas) {
   EXPECT_THROW(check_file_writable(folder.path()), std::system_error);
 }
 
-// A file of `mode`, root's or nobody's, that root or nobody writes.
+// Writes a file of `mode` that belongs to root or nobody, as root or nobody; returns its new
+// status.
 struct stat rewritten(mode_t mode, uid_t owner, bool as_nobody) {
   const TemporaryFolder folder;
   const fs::path path = folder / "file";
@@ -157,14 +158,14 @@ struct stat rewritten(mode_t mode, uid_t owner, bool as_nobody) {
   return status;
 }
 
-TEST(Access, OwnerAndGroupStayWhereTheSystemLetsThem) {
+TEST(Access, OwnerAndGroupAreKeptIfTheSystemAllowsIt) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can write as another user";
   const struct stat kept = rewritten(0640, kNobody, false);
   EXPECT_EQ(kept.st_uid, kNobody);
   EXPECT_EQ(kept.st_gid, kNobody);
   EXPECT_EQ(kept.st_mode & 07777, 0640u);
 
-  // Neither can be given back: the writer's group may do no more than everybody may.
+  // Neither can be restored: the writer's group gets no more rights than all users.
   const struct stat other = rewritten(0664, 0, true);
   EXPECT_EQ(other.st_uid, kNobody);
   EXPECT_EQ(other.st_gid, kNobody);
@@ -172,7 +173,7 @@ TEST(Access, OwnerAndGroupStayWhereTheSystemLetsThem) {
   EXPECT_EQ(rewritten(0660, 0, true).st_mode & 07777, 0600u);
 }
 
-// The owner is lost, the group, which is the writer's too, is not.
+// The owner is lost, but the group is also the writer's and stays.
 TEST(Access, AGroupThatStaysKeepsItsPermissions) {
   if (::geteuid() != 0) GTEST_SKIP() << "only root can write as another user";
   const TemporaryFolder folder;

@@ -1,4 +1,4 @@
-// A folder for one test's files, and whole files in and out of memory.
+// A folder for the files of one test, and functions to read and write whole files.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -17,7 +17,7 @@
 
 namespace memattn::testing {
 
-// Fresh and empty; removed with everything in it.
+// New and empty; removed with its content.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
@@ -53,7 +53,7 @@ inline std::string read_all(const std::filesystem::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-// A new file each time: truncating an old one makes some file systems wait for the disk at close.
+// Creates a new file: truncating an old one makes some file systems wait for the disk at close.
 inline void write_all(const std::filesystem::path& path, std::string_view bytes) {
   std::filesystem::remove(path);
   std::ofstream file(path, std::ios::binary);
@@ -62,7 +62,7 @@ inline void write_all(const std::filesystem::path& path, std::string_view bytes)
   if (!file) throw std::runtime_error("cannot write " + path.string());
 }
 
-// A safetensors file from its parts, with a header length that tells the truth.
+// Returns a safetensors file with this header and data, and the correct header length.
 inline std::string safetensors_bytes(std::string_view header, std::string_view data = {}) {
   std::string bytes(8, '\0');
   const std::uint64_t size = header.size();

@@ -1,6 +1,6 @@
-// The kernels at a hundred random shapes, with every kind of tail that vectors and blocks can have:
-// values against the reference, gradients against the complex step along random directions, and
-// the same bits however the tokens are cut and wherever the buffers lie.
+// The kernels at a hundred random shapes, with every kind of tail of vectors and blocks: values
+// against the reference, and gradients against the complex step along random directions. Results
+// are equal to the bit for any split of the tokens and any alignment of the buffers.
 #include <cstring>
 
 #include "testing/problem.h"
@@ -8,7 +8,7 @@
 namespace memattn::testing {
 namespace {
 
-// Between 1 and `largest`, small numbers often.
+// Draws a size between 1 and `largest`, with a preference for small ones.
 std::int64_t draw_size(std::uint64_t key, std::int64_t largest) {
   const double share = kernels::uniform(kernels::mix(key));
   return 1 + static_cast<std::int64_t>(share * share * static_cast<double>(largest));
@@ -30,7 +30,7 @@ Problem random_problem(std::uint64_t seed) {
   if (chance(10, 0.5)) problem.config.fully_masked = FullyMasked::kUniform;
   problem.batch = draw_size(key(11), 5);
   problem.steps = draw_size(key(12), 60);
-  if (seed % 40 == 7) {  // products of more rows, and deeper ones, than a block takes
+  if (seed % 40 == 7) {  // products larger than a block in rows and depth
     problem.config.units = 256 + draw_size(key(1), 50);
     problem.config.memory_size = 256 + draw_size(key(2), 50);
     problem.config.num_heads = 2;
@@ -54,7 +54,7 @@ Problem random_problem(std::uint64_t seed) {
 class AttentionTest : public ::testing::TestWithParam<int> {
  protected:
   AttentionTest() : problem_(random_problem(static_cast<std::uint64_t>(GetParam()))) {
-    // The masks moved with the problem, and the views of them did not.
+    // The masks moved with the problem, but the views of them did not.
     if (!problem_.attention_mask.empty())
       problem_.options.attention_mask.keep = problem_.attention_mask;
     if (!problem_.query_mask.empty()) problem_.options.query_mask = problem_.query_mask;
@@ -72,7 +72,7 @@ class AttentionTest : public ::testing::TestWithParam<int> {
 };
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest, ::testing::Range(0, 100));
 
-TEST_P(AttentionTest, ValuesAreTheReference) {
+TEST_P(AttentionTest, ValuesEqualTheReference) {
   const Problem::Values truth = problem_.reference();
   const auto check = [&]<typename T>(T, Route route, double limit) {
     const auto x = converted<T>(problem_.x);
@@ -102,12 +102,12 @@ TEST_P(AttentionTest, ValuesAreTheReference) {
   }
 }
 
-// Fewer of them: each gradient costs a run of the reference in complex numbers.
+// Fewer shapes: each gradient takes a run of the reference in complex numbers.
 class AttentionGradientTest : public AttentionTest {};
 INSTANTIATE_TEST_SUITE_P(Shapes, AttentionGradientTest, ::testing::Range(100, 130));
 
-TEST_P(AttentionGradientTest, IsTheComplexStep) {
-  constexpr double kZero = 0.3;  // where the truth is 0, as of key.bias, or small, both sides round
+TEST_P(AttentionGradientTest, EqualsTheComplexStep) {
+  constexpr double kZero = 0.3;  // if the truth is 0, as for key.bias, or small, both sides round
   struct Derivative {
     std::string name;
     std::size_t offset;  // in x, or in the weights
@@ -139,7 +139,8 @@ TEST_P(AttentionGradientTest, IsTheComplexStep) {
         found += part;
         scale += std::fabs(part);
       }
-      // The gradient of query.bias is what a sum of terms as large as those of query.kernel leaves.
+      // The gradient of query.bias is the small remainder of terms as large as those of
+      // query.kernel.
       const double cancelled = name == "query.bias" ? scale_of_kernel / 30 : 0;
       EXPECT_LE(std::fabs(found - truth), limit * (scale + kZero + cancelled)) << name;
       if (name == "query.kernel") scale_of_kernel = scale;
@@ -151,7 +152,7 @@ TEST_P(AttentionGradientTest, IsTheComplexStep) {
   }
 }
 
-TEST_P(AttentionTest, AnyCutAndAnyAlignmentGiveTheSameBits) {
+TEST_P(AttentionTest, AnySplitAndAnyAlignmentGiveTheSameBits) {
   const auto check = [&]<typename T>(T) {
     for (const Route route : {Route::kFolded, Route::kProjected}) {
       const auto subject = layer<T>(route);

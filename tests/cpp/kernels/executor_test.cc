@@ -1,5 +1,5 @@
-// Every index once whatever the number of threads, callers and processes; and nothing left behind:
-// no allocation, lock, thread, signal or processor time that a host program could feel.
+// Every index runs once, for any number of threads, callers and processes. Nothing remains that a
+// host program could notice: no allocation, lock, thread, signal or processor time.
 #include "kernels/executor.h"
 
 #include <dlfcn.h>
@@ -34,8 +34,8 @@
 #define MEMATTN_TSAN 1
 #endif
 
-// The sanitizers' runtimes look these up. A child of fork() that starts threads is what is tested
-// here, which TSan refuses by default; and LeakSanitizer waits in it for the parent's threads.
+// The sanitizers' runtimes look these up. The test starts threads in a child of fork(), which TSan
+// refuses by default, and where LeakSanitizer waits for the parent's threads.
 bool forked = false;
 extern "C" [[gnu::visibility("default")]] const char* __tsan_default_options() {
   return "die_after_fork=0:atexit_sleep_ms=0";
@@ -43,7 +43,7 @@ extern "C" [[gnu::visibility("default")]] const char* __tsan_default_options() {
 extern "C" [[gnu::visibility("default")]] int __lsan_is_turned_off() { return forked; }
 
 #if !defined(MEMATTN_TSAN)
-// Counts the locks that the program takes.
+// Counts the mutex locks of the program.
 std::atomic<int> locks{0};
 int counted_lock(const char* function, pthread_mutex_t* mutex) {
   ++locks;
@@ -62,9 +62,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Runs a job of at most 1000 bodies that write plain memory and reads it back; the number of
-// indices run other than once. Allocates nothing, since ASan's allocator is not safe to fork() from
-// under.
+// Runs a job of at most 1000 bodies that write plain memory, and reads the memory back. Returns the
+// number of indices that did not run exactly once. Allocates nothing, since ASan's allocator is not
+// safe after fork().
 int wrong_indices(std::int64_t count) {
   std::array<int, 1001> runs{};
   parallel_for(count, [&](std::int64_t i) noexcept { ++runs[static_cast<std::size_t>(i)]; });
@@ -73,9 +73,9 @@ int wrong_indices(std::int64_t count) {
   return static_cast<int>(count) - right;
 }
 
-// The threads of a job of `count` bodies, none of which returns before all have begun: so each
-// needs a thread of its own. A minute is enough on any machine; a pool that has fewer ends the
-// wait.
+// Returns the threads of a job of `count` bodies, none of which returns before all have begun, so
+// that each needs its own thread. A pool with fewer threads ends the wait after a minute, which is
+// enough on any machine.
 std::set<std::thread::id> threads_that_meet(int count) {
   std::vector<std::thread::id> ids(static_cast<std::size_t>(count));
   std::atomic<int> begun{0};
@@ -104,8 +104,8 @@ double cpu_seconds() {
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
 
-// TSan's runtime keeps the parent's threads on its books in a child and dies when their numbers
-// come again, so there the child computes alone and only the parent's side is looked at.
+// In a child, TSan's runtime still counts the parent's threads and fails when their numbers are
+// reused. So with TSan the child computes alone, and only the parent's side is checked.
 #if defined(MEMATTN_TSAN)
 constexpr std::size_t kChildThreads = 1;
 #else
@@ -116,7 +116,7 @@ bool all_meet() {
   return threads_that_meet(static_cast<int>(kChildThreads)).size() == kChildThreads;
 }
 
-// The exit status of a child that runs `work`, or -1 when it did not exit by itself.
+// Returns the exit status of a child that runs `work`, or -1 if it did not exit by itself.
 template <typename Work>
 int in_child(const Work& work) {
   std::fflush(nullptr);
@@ -124,16 +124,16 @@ int in_child(const Work& work) {
   if (child == 0) {
     forked = true;
     set_num_threads(static_cast<int>(kChildThreads));
-    alarm(60);  // a child that hangs must not hang the test
+    alarm(60);  // a hanging child must not block the test
     std::exit(work());
   }
   int status = 0;
   return waitpid(child, &status, 0) == child && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-// First, since it looks at a process without a pool.
+// The first test, since it needs a process without a pool.
 TEST(Executor, StartsNoThreadBeforeAJobCanUseOne) {
-  std::thread([] {}).join();  // the first thread of all brings TSan's own
+  std::thread([] {}).join();  // the first thread also starts TSan's own
   const int before = threads_of_process();
   set_num_threads(16);
   EXPECT_EQ(wrong_indices(0), 0);
@@ -155,7 +155,7 @@ TEST(Executor, RunsEveryIndexExactlyOnce) {
   }
 }
 
-TEST(Executor, UsesAsManyThreadsAsItMayAndTheCallerIsOneOfThem) {
+TEST(Executor, UsesAllAllowedThreadsIncludingTheCaller) {
   for (const int threads : {1, 2, 4, 8}) {
     set_num_threads(threads);
     const auto met = threads_that_meet(threads);
@@ -170,12 +170,12 @@ TEST(Executor, UsesAsManyThreadsAsItMayAndTheCallerIsOneOfThem) {
   }
 }
 
-TEST(Executor, ANegativeCountIsNothing) {
+TEST(Executor, ANegativeCountRunsNothing) {
   set_num_threads(4);
   parallel_for(-1, [](std::int64_t) noexcept { ADD_FAILURE(); });
 }
 
-TEST(Executor, NestedJobsRunOnTheThreadOfTheirBody) {
+TEST(Executor, NestedJobsRunOnTheirBodysThread) {
   set_num_threads(4);
   std::array<int, 2 * 64> runs{};
   std::atomic<int> strangers{0};
@@ -192,7 +192,7 @@ TEST(Executor, NestedJobsRunOnTheThreadOfTheirBody) {
   EXPECT_EQ(threads_that_meet(4).size(), 4u);  // a nested job leaves no trace
 }
 
-TEST(Executor, AHundredThousandTinyJobs) {
+TEST(Executor, RunsAHundredThousandTinyJobs) {
   for (const int threads : {2, 5}) {
     set_num_threads(threads);
     std::int64_t sum = 0;
@@ -210,9 +210,9 @@ TEST(Executor, AHundredThousandTinyJobs) {
   }
 }
 
-// Jobs with pauses in between, so that workers are met in every state: awake, about to sleep,
+// Jobs with pauses in between, so that they find workers in every state: awake, about to sleep,
 // asleep, about to leave a job.
-TEST(Executor, JobsAfterPausesOfEveryLength) {
+TEST(Executor, RunsJobsAfterPausesOfEveryLength) {
   set_num_threads(4);
   for (int pause = 0; pause < 4000; ++pause) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::nanoseconds(25 * pause);
@@ -222,7 +222,7 @@ TEST(Executor, JobsAfterPausesOfEveryLength) {
   }
 }
 
-TEST(Executor, SixtyFourCallersAtOnce) {
+TEST(Executor, ServesSixtyFourCallersAtOnce) {
   for (const int threads : {2, 4, 16}) {
     set_num_threads(threads);
     std::atomic<int> wrong{0};
@@ -237,7 +237,7 @@ TEST(Executor, SixtyFourCallersAtOnce) {
   }
 }
 
-TEST(Executor, TheNumberOfThreadsMayChangeUnderRunningCalls) {
+TEST(Executor, TheNumberOfThreadsMayChangeDuringCalls) {
   std::atomic<bool> done{false};
   std::atomic<int> wrong{0};
   std::vector<std::thread> callers;
@@ -252,7 +252,7 @@ TEST(Executor, TheNumberOfThreadsMayChangeUnderRunningCalls) {
   EXPECT_EQ(wrong, 0);
 }
 
-TEST(Executor, ACallerWaitsForNobodyElsesJob) {
+TEST(Executor, ACallerDoesNotWaitForOtherCallersJobs) {
   set_num_threads(3);
   std::atomic<int> blocked{0};
   std::atomic<bool> release{false};
@@ -262,7 +262,7 @@ TEST(Executor, ACallerWaitsForNobodyElsesJob) {
       while (!release) std::this_thread::sleep_for(1ms);
     });
   });
-  while (blocked < 3) std::this_thread::sleep_for(1ms);  // the pool is taken, all of it
+  while (blocked < 3) std::this_thread::sleep_for(1ms);  // all of the pool is busy
   for (int job = 0; job < 1000; ++job) ASSERT_EQ(wrong_indices(16), 0);
   release = true;
   other.join();
@@ -292,20 +292,20 @@ TEST(Executor, AllocatesNothingAndLocksNothing) {
   EXPECT_EQ(testing::peak_memory_of(jobs(100)), 0u);
   EXPECT_EQ(locks_of(jobs(100)), 0);
   set_num_threads(4);
-  EXPECT_EQ(wrong_indices(4), 0);  // the pool is there
+  EXPECT_EQ(wrong_indices(4), 0);  // the pool exists
   EXPECT_EQ(testing::peak_memory_of(jobs(1)), 0u);
   EXPECT_EQ(locks_of(jobs(1)), 0);
   EXPECT_EQ(testing::peak_memory_of(jobs(100)), 0u);
   EXPECT_EQ(locks_of(jobs(100)), 0);
 }
 
-TEST(Executor, ASleepingPoolTakesNoProcessorTime) {
+TEST(Executor, ASleepingPoolUsesNoProcessorTime) {
   set_num_threads(8);
   EXPECT_EQ(threads_that_meet(8).size(), 8u);
   std::this_thread::sleep_for(20ms);  // long enough for all to fall asleep
   const double before = cpu_seconds();
   std::this_thread::sleep_for(300ms);
-  // A thread that spins takes 0.3 s; those of a sanitizer wake up now and then.
+  // A spinning thread takes 0.3 s; the threads of a sanitizer wake up now and then.
   EXPECT_LT(cpu_seconds() - before, 0.03);
 }
 
@@ -360,7 +360,7 @@ TEST(Executor, WorkersHaveNamesAndLeaveSignalsToTheHost) {
   }
 }
 
-TEST(Executor, AfterForkBothSidesGoOn) {
+TEST(Executor, AfterForkBothProcessesContinue) {
   set_num_threads(4);
   EXPECT_EQ(threads_that_meet(4).size(), 4u);
   for (int round = 0; round < 10; ++round) {
@@ -376,7 +376,7 @@ TEST(Executor, AfterForkBothSidesGoOn) {
   EXPECT_EQ(threads_that_meet(4).size(), 4u);
 }
 
-TEST(Executor, AForkWhileOtherThreadsCompute) {
+TEST(Executor, ForkWorksWhileOtherThreadsCompute) {
   set_num_threads(4);
   std::atomic<bool> done{false};
   std::atomic<int> wrong{0};
@@ -394,16 +394,16 @@ TEST(Executor, AForkWhileOtherThreadsCompute) {
   EXPECT_EQ(wrong, 0);
 }
 
-// Made before the pool and so destroyed after its end, when every job runs on its caller alone.
+// Created before the pool, so destroyed after its end, when every job runs on its caller alone.
 const struct AfterThePool {
   ~AfterThePool() {
     if (wrong_indices(100) != 0) _exit(7);
   }
 } after_the_pool;
 
-// exit() with the pool awake, and while another thread's jobs go on.
+// Calls exit() with the pool awake, and while another thread's jobs continue.
 TEST(ExecutorDeathTest, AProcessMayEndAtAnyTime) {
-  GTEST_FLAG_SET(death_test_style, "threadsafe");  // each round in a process of its own
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // each round in its own process
   for (int round = 0; round < 20; ++round) {
     EXPECT_EXIT(
         {
@@ -423,7 +423,7 @@ TEST(ExecutorDeathTest, AProcessMayEndAtAnyTime) {
   }
 }
 
-TEST(FunctionRef, CallsWhatItRefersTo) {
+TEST(FunctionRef, CallsItsTarget) {
   int calls = 0;
   auto count = [&calls](int by) noexcept { return calls += by; };
   const FunctionRef<int(int) noexcept> ref = count;

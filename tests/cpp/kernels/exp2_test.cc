@@ -1,5 +1,5 @@
-// exp2 against that of the C library in higher precision: 10 million floats, evenly spread over all
-// their bit patterns; every one of them when MEMATTN_LONG_TESTS is set.
+// exp2 against the C library's in higher precision: 10 million floats, spread evenly over all bit
+// patterns, or every float if MEMATTN_LONG_TESTS is set.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -76,7 +76,7 @@ void expect_edges() {
   }
 }
 
-TEST(Exp2, Edges) {
+TEST(Exp2, IsRightAtTheEdgesOfItsRange) {
   expect_edges<float>();
   expect_edges<double>();
 }

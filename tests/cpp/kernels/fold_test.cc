@@ -1,4 +1,4 @@
-// What the fold makes of weights, on every instruction set, against its formulas in docs/math.md.
+// The fold of weights on every instruction set, against its formulas in docs/math.md.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -44,8 +44,8 @@ class FoldTest : public ::testing::Test {
     return nullptr;
   }
 
-  // Row `row` of source (rows, n) times column `column` of head h of a kernel (n, H, width), with
-  // its bias, if there is one.
+  // Returns row `row` of source (rows, n) times column `column` of head h of a kernel (n, H,
+  // width), plus its bias, if there is one.
   long double project(std::string_view source, std::string_view kernel, const char* bias,
                       std::int64_t n, std::int64_t row, std::int64_t h, std::int64_t width,
                       std::int64_t column) {
@@ -107,7 +107,7 @@ class FoldTest : public ::testing::Test {
 using Types = ::testing::Types<float, double>;
 TYPED_TEST_SUITE(FoldTest, Types);
 
-TYPED_TEST(FoldTest, IsItsFormulas) {
+TYPED_TEST(FoldTest, EqualsItsFormulas) {
   for (const Sizes& sizes : {Sizes{1, 1, 1, 1, 1}, Sizes{5, 7, 3, 2, 4}, Sizes{33, 20, 2, 17, 9},
                              Sizes{8, 70, 4, 8, 8}}) {
     for (const bool biases : {true, false}) {
@@ -120,7 +120,7 @@ TYPED_TEST(FoldTest, IsItsFormulas) {
   }
 }
 
-// A change of weights folds in place: the sizes stay, and nothing of the old fold does.
+// A change of weights folds in place: the sizes stay, and every value is new.
 TYPED_TEST(FoldTest, FoldsAgainInPlace) {
   for (const bool folded : {true, false}) {
     this->prepare({6, 5, 2, 3, 4}, true, folded);
@@ -134,8 +134,8 @@ TYPED_TEST(FoldTest, FoldsAgainInPlace) {
   }
 }
 
-// A NaN or infinity in any weight that the fold reads is noted; in those that it does not, not.
-TYPED_TEST(FoldTest, NotesWhatIsNotFinite) {
+// Detects NaN and infinity in every weight that the fold reads, and in no other weight.
+TYPED_TEST(FoldTest, NotesValuesThatAreNotFinite) {
   using T = TypeParam;
   for (const bool folded : {true, false}) {
     for (const T bad : {std::numeric_limits<T>::quiet_NaN(), std::numeric_limits<T>::infinity()}) {

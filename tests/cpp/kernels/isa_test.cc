@@ -1,4 +1,4 @@
-// The choice of the instruction set: the best that is there, or the one that is forced.
+// The choice of the instruction set: the best available one, or the forced one.
 #include "kernels/isa.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ TEST(Isa, TakesTheFirstThatTheMachineSupports) {
   EXPECT_EQ(choose_isa(kCompiled, "scalar"), "scalar");
 }
 
-TEST(Isa, RefusesWhatIsUnknownOrUnsupported) {
+TEST(Isa, RefusesUnknownAndUnsupportedNames) {
   for (const std::string_view name : {"unheard-of", "SCALAR", "avx", "scalar "}) {
     EXPECT_EQ(message_of([&] { static_cast<void>(choose_isa(kCompiled, name)); }),
               "MEMATTN_FORCE_ISA: value: found \"" + std::string(name) +
@@ -36,7 +36,7 @@ TEST(Isa, RefusesWhatIsUnknownOrUnsupported) {
   }
 }
 
-TEST(Isa, ScalarIsAlwaysThere) {
+TEST(Isa, ScalarIsAlwaysAvailable) {
   ASSERT_FALSE(available_isas().empty());
   EXPECT_EQ(available_isas().back(), "scalar");
   for (const std::string_view name : available_isas()) EXPECT_TRUE(isa_supported(name));
@@ -46,8 +46,8 @@ TEST(Isa, ScalarIsAlwaysThere) {
 
 constexpr std::array<std::string_view, 4> kX86 = {"sse4", "avx2", "avx3", "avx3_bf16"};
 
-// The features that /proc/cpuinfo names for the first processor; the kernel leaves out those whose
-// registers it does not save.
+// Returns the features that /proc/cpuinfo lists for the first processor. The kernel omits features
+// whose registers it does not save.
 std::set<std::string> features_of_linux() {
   std::ifstream file("/proc/cpuinfo");
   for (std::string line; std::getline(file, line);) {
@@ -58,7 +58,7 @@ std::set<std::string> features_of_linux() {
   return {};
 }
 
-// valgrind has a processor of its own, which the kernel knows nothing of.
+// valgrind emulates its own processor, which the kernel does not know.
 bool under_valgrind() {
   const char* preloaded = std::getenv("LD_PRELOAD");
   return preloaded && std::string_view(preloaded).find("vgpreload") != std::string_view::npos;

@@ -4,7 +4,7 @@
 #define HWY_IS_DEBUG_BUILD 0
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/kernel_units.cc"
-// clang-format off: the order is Highway's
+// clang-format off: Highway requires this order
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
 // clang-format on

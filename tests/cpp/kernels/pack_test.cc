@@ -1,5 +1,5 @@
-// Transposes and packed operands, on every instruction set: each value in its place, nothing else
-// written.
+// Transposes and packed operands on every instruction set: each value in its place, and no other
+// memory written.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace memattn::kernels {
 namespace {
 
-// a (m, n) with rows lda apart: 1, 2, 3, ... each value once.
+// Returns a (m, n) with rows lda apart and the values 1, 2, 3, ..., each once.
 template <typename T>
 std::vector<T> numbered(std::int64_t m, std::int64_t lda) {
   std::vector<T> values(static_cast<std::size_t>(m * lda));
@@ -42,12 +42,12 @@ TYPED_TEST(PackTest, TransposesEveryShape) {
   }
 }
 
-TYPED_TEST(PackTest, LeftOperandsLieBlockAfterBlock) {
+TYPED_TEST(PackTest, PacksLeftOperandsBlockByBlock) {
   using T = TypeParam;
   for (std::int64_t m = 1; m <= 35; ++m) {
     for (const std::int64_t k : {1, 2, 7, 16, 33}) {
       for (const bool transposed : {false, true}) {
-        // A itself with padded rows, or stored the other way round.
+        // A itself with padded rows, or stored transposed.
         const std::int64_t row_stride = transposed ? 1 : k + 2, k_stride = transposed ? m + 1 : 1;
         const auto a = numbered<T>(transposed ? k : m, transposed ? m + 1 : k + 2);
         std::vector<T> out(static_cast<std::size_t>(m * k) + 1, T(-1));
@@ -71,7 +71,7 @@ TYPED_TEST(PackTest, LeftOperandsLieBlockAfterBlock) {
   }
 }
 
-TYPED_TEST(PackTest, RightOperandsLiePanelAfterPanel) {
+TYPED_TEST(PackTest, PacksRightOperandsPanelByPanel) {
   using T = TypeParam;
   for (std::int64_t n = 1; n <= 70; ++n) {
     for (const std::int64_t k : {1, 5, 17}) {

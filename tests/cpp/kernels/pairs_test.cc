@@ -1,5 +1,5 @@
-// Rounding to bfloat16 and products of pairs, on every instruction set, against their definition:
-// so the dot product of AVX512-BF16 and its emulation agree to the last bit.
+// Rounding to bfloat16 and products of pairs on every instruction set, against their definition. So
+// the dot product of AVX512-BF16 and its emulation agree to the last bit.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -17,20 +17,20 @@
 namespace memattn::kernels {
 namespace {
 
-// Some have no fused multiply-add; a product of two bfloat16 numbers is exact there, too, as long
-// as float can hold it.
+// Some instruction sets lack fused multiply-adds. Products of two bfloat16 numbers are exact there
+// too, as long as they fit in float.
 bool fused() {
   const std::string_view isa = chosen_pair_kernels().isa;
   return isa != "sse4" && isa != "scalar";
 }
-// ARM flushes what is tiny before rounding, x86 what is tiny after it.
+// ARM flushes tiny numbers before rounding, x86 after it.
 bool on_arm() { return std::string_view(chosen_pair_kernels().isa) == "neon"; }
 
 float flushed(float value) {
   return std::abs(value) < 0x1p-126f ? std::copysign(0.0f, value) : value;
 }
 
-// Whether |a + b| < bound, though the sum may have more bits than a double.
+// Returns whether |a + b| < bound, even if the sum has more bits than a double.
 bool is_less(double a, double b, double bound) {
   const double sum = a + b, of_b = sum - a;
   const double error = (a - (sum - of_b)) + (b - of_b);  // exact: Knuth's TwoSum
@@ -38,13 +38,12 @@ bool is_less(double a, double b, double bound) {
   return size < bound || (size == bound && std::copysign(error, sum * error) < 0);
 }
 
-// One product added with one rounding, to the nearest, subnormal numbers being 0.
+// Adds one product with one rounding to nearest; subnormal numbers are 0.
 float add_product(float sum, float a, float b) {
   sum = flushed(sum);
   const float result = std::fma(a, b, sum);
   if (std::abs(result) == 0x1p-126f) {
-    // The smallest normal number, but 0 where rounding as if there were no subnormal numbers would
-    // not reach it.
+    // The smallest normal number, or 0 if rounding without subnormal numbers would not reach it.
     const double product = static_cast<double>(a) * b;
     if (is_less(product, sum, on_arm() ? 0x1p-126 : 0x1p-126 - 0x1p-151)) {
       return std::copysign(0.0f, result);
@@ -74,11 +73,11 @@ bool same(float found, float expected) {
 using Draw = float (*)(std::mt19937_64&);
 
 float ordinary(std::mt19937_64& random) { return std::normal_distribution<float>()(random); }
-// Near 1 in size, but of many exponents: what is added loses bits.
+// Returns a number near 1 but with varying exponents, so that sums lose bits.
 float spread(std::mt19937_64& random) {
   return std::ldexp(ordinary(random), std::uniform_int_distribution<int>(-12, 12)(random));
 }
-// Products near the smallest normal number, and below it.
+// Returns factors whose product is near or below the smallest normal number.
 float small(std::mt19937_64& random) {
   return std::ldexp(ordinary(random), std::uniform_int_distribution<int>(-70, -56)(random));
 }
@@ -123,7 +122,7 @@ void expect_products(Draw factors, Draw sums, std::int64_t m, std::int64_t n, st
   }
 }
 
-TEST(Pairs, AreRoundedAsDefined) {
+TEST(Pairs, RoundingOfRowsAndColumnsFollowsTheDefinition) {
   std::mt19937_64 random(1);
   const PairKernels& kernels = chosen_pair_kernels();
   for (const Draw one : {&ordinary, &any_bits, &special}) {
@@ -166,7 +165,7 @@ TEST(Pairs, RoundingIsToTheNearestAndFlushes) {
   EXPECT_EQ(round_to_bfloat16(std::bit_cast<float>(0xff800001u)), 0xffc0);
 }
 
-TEST(Pairs, ProductsOfOrdinaryNumbersAreTheChainOfTheInstruction) {
+TEST(Pairs, ProductsOfOrdinaryNumbersEqualTheInstructionsChain) {
   std::mt19937_64 random(2);
   for (const std::int64_t m : {1, 2, 3, 4, 8, 12, 21, 40}) {
     for (const std::int64_t n : {1, 5, 16, 17, 31, 48, 67, 210}) {
@@ -177,10 +176,10 @@ TEST(Pairs, ProductsOfOrdinaryNumbersAreTheChainOfTheInstruction) {
     }
   }
   expect_products(&spread, &spread, 40, 300, 515,
-                  random);  // rows that are copied first, blocks of k
+                  random);  // rows that are packed first, several blocks of k
 }
 
-TEST(Pairs, ProductsNearZeroAndOfSpecialNumbersAreTheChainOfTheInstruction) {
+TEST(Pairs, ProductsOfTinyAndSpecialNumbersEqualTheInstructionsChain) {
   if (!fused()) GTEST_SKIP() << "needs fused multiply-adds";
   std::mt19937_64 random(3);
   for (int i = 0; i < 40; ++i) {
@@ -194,7 +193,7 @@ TEST(Pairs, ProductsNearZeroAndOfSpecialNumbersAreTheChainOfTheInstruction) {
   }
 }
 
-// Whatever the thread's mode is, and without a trace in it.
+// Independent of the thread's floating-point mode, and without changing it.
 TEST(Pairs, ProductsLeaveTheFloatingPointStateAlone) {
   std::mt19937_64 random(4);
   for (const int rounding : {FE_TONEAREST, FE_UPWARD, FE_TOWARDZERO}) {

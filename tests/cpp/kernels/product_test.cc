@@ -31,7 +31,7 @@ void expect_product(std::int64_t m, std::int64_t n, std::int64_t k, bool transpo
         sum += product;
         size += std::abs(product);
       }
-      if (j == n) {  // between the rows nothing is written
+      if (j == n) {  // nothing is written between the rows
         EXPECT_EQ(c[place], before[place]);
         continue;
       }
@@ -43,7 +43,7 @@ void expect_product(std::int64_t m, std::int64_t n, std::int64_t k, bool transpo
   }
 }
 
-TEST(Multiply, IsThePlainProduct) {
+TEST(Multiply, EqualsThePlainProduct) {
   for (const std::int64_t m : {1, 5, 40}) {
     for (const std::int64_t n : {1, 7, 18, 64}) {
       for (const std::int64_t k : {1, 9, 300}) {
@@ -58,9 +58,9 @@ TEST(Multiply, IsThePlainProduct) {
   }
 }
 
-// n + 2 columns of 1024 bytes or more and 32 rows: panels of far rows are copied first. 256 rows of
-// B and 256 KiB of A: where one block ends and the next one begins.
-TEST(Multiply, OfFarRowsAndOfManyBlocksIsThePlainProduct) {
+// n + 2 columns of 1024 bytes or more and 32 rows: panels of far rows are packed first. 256 rows of
+// B and 256 KiB of A: the boundaries of blocks.
+TEST(Multiply, EqualsThePlainProductWithFarRowsAndManyBlocks) {
   for (const std::int64_t m : {31, 32, 45}) {
     for (const std::int64_t n : {125, 126, 254, 300}) {
       expect_product<float>(m, n, 20, false, false);
@@ -75,7 +75,7 @@ TEST(Multiply, OfFarRowsAndOfManyBlocksIsThePlainProduct) {
   }
 }
 
-// A row of C alone, by as many vectors at once as there are, has the bits that it has among others.
+// A single row of C, computed with all vectors at once, has the same bits as among other rows.
 template <typename T>
 void expect_rows_alone_equal(std::int64_t n, std::int64_t k) {
   constexpr std::int64_t kRows = 9;
@@ -89,7 +89,7 @@ void expect_rows_alone_equal(std::int64_t n, std::int64_t k) {
   EXPECT_EQ(together, alone) << n << " " << k;
 }
 
-TEST(Multiply, RowsAloneHaveTheSameBits) {
+TEST(Multiply, SingleRowsHaveTheSameBits) {
   for (std::int64_t n = 1; n <= 210; n += 11) {
     for (const std::int64_t k : {1, 9, 300}) {
       expect_rows_alone_equal<float>(n, k);
@@ -98,7 +98,7 @@ TEST(Multiply, RowsAloneHaveTheSameBits) {
   }
 }
 
-// Packed or not, the operands are the same, and so is each chain of sums.
+// Packed and unpacked operands are the same, and so is each chain of sums.
 template <typename T>
 void expect_packed_equal(std::int64_t m, std::int64_t n, std::int64_t k) {
   const auto a = testing::normal_array<T>(m * k, 1), b = testing::normal_array<T>(k * n, 2);
@@ -136,7 +136,7 @@ TEST(Multiply, PackedOperandsGiveTheSameBits) {
   }
 }
 
-// Stored as floats and multiplied as doubles: the product of the converted operands.
+// Operands stored as floats and multiplied as doubles: equal to the product of the converted ones.
 TEST(Multiply, NarrowerOperandsAreConvertedExactly) {
   for (const std::int64_t m : {1, 6, 40}) {
     for (const std::int64_t n : {3, 16, 29, 260}) {

@@ -1,4 +1,4 @@
-// The random numbers are uniform, normal and unrelated where neighbours could be.
+// The random numbers are uniform and normal, and independent of their neighbours.
 #include "kernels/random.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 namespace memattn::kernels {
 namespace {
 
-TEST(Random, ASingleBitOfTheCounterChangesHalfOfTheBits) {
+TEST(Random, OneBitOfTheCounterFlipsHalfOfTheBits) {
   double flipped = 0;
   for (std::uint64_t i = 0; i < 1000; ++i) {
     flipped += std::popcount(mix(7, i) ^ mix(7, i ^ (1u << (i % 10))));
@@ -23,7 +23,7 @@ TEST(Random, UniformFillsTheUnitInterval) {
   EXPECT_LT(uniform(~std::uint64_t{0}), 1.0);
 }
 
-TEST(Random, NormalHasTheMomentsOfTheNormal) {
+TEST(Random, NormalHasTheMomentsOfTheNormalDistribution) {
   double sums[4] = {};
   constexpr int kCount = 200'000;
   for (std::uint64_t i = 0; i < kCount; ++i) {
@@ -36,9 +36,9 @@ TEST(Random, NormalHasTheMomentsOfTheNormal) {
   EXPECT_NEAR(sums[3], 3, 0.1);
 }
 
-// The share that falls, and how often two neighbours fall together: slots of a row, rows,
-// sequences, steps.
-TEST(Dropout, FallsAtItsRateAndIndependently) {
+// Checks the share of dropped values, and how often two neighbours are dropped together: slots of a
+// row, rows, sequences, steps.
+TEST(Dropout, DropsAtItsRateAndIndependently) {
   const Dropout dropout{.rate = 0.3, .seed = 1, .step = 0};
   const Dropout next_step{.rate = 0.3, .seed = 1, .step = 1};
   constexpr std::int64_t kRows = 3000, kSlots = 100;

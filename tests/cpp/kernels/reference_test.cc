@@ -1,5 +1,5 @@
-// The reference against values and gradients that Keras and fusionlab computed: both the definition
-// and the complex step are right before anything else is held against them.
+// The reference against values and gradients from Keras and fusionlab. This checks the definition
+// and the complex step before other tests rely on them.
 #include "kernels/reference.h"
 
 #include "testing/golden.h"
@@ -24,7 +24,7 @@ class ReferenceTest : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Golden, ReferenceTest, ::testing::ValuesIn(kGoldenCases),
                          [](const auto& test) { return test.param; });
 
-TEST_P(ReferenceTest, GivesKerasValuesAndScores) {
+TEST_P(ReferenceTest, EqualsKerasValuesAndScores) {
   const Golden golden(GetParam());
   const Problem::Values values = problem_of(golden).reference();
   EXPECT_LE(relative_error(values.y, golden.array<double>("y")), 1e-13);
@@ -33,13 +33,13 @@ TEST_P(ReferenceTest, GivesKerasValuesAndScores) {
   }
 }
 
-// The two large cases would take minutes: one run of the reference a weight.
+// Without the two large cases, which would take minutes: one run of the reference per weight.
 class ComplexStepTest : public ReferenceTest {};
 INSTANTIATE_TEST_SUITE_P(Golden, ComplexStepTest,
                          ::testing::ValuesIn(kGoldenCases.begin() + 2, kGoldenCases.end()),
                          [](const auto& test) { return test.param; });
 
-TEST_P(ComplexStepTest, GivesKerasGradients) {
+TEST_P(ComplexStepTest, EqualsKerasGradients) {
   const Golden golden(GetParam());
   const Problem problem = problem_of(golden);
   const Problem::Gradients gradients = problem.complex_step();
@@ -47,7 +47,7 @@ TEST_P(ComplexStepTest, GivesKerasGradients) {
   for (const WeightInfo& info : weight_infos(golden.config())) {
     const auto* begin = gradients.weights.data() + info.offset;
     const auto expected = golden.array<double>("grad." + info.name);
-    // The gradient of key.bias is 0 but for rounding, so it is held against that of query.bias.
+    // The gradient of key.bias is 0 except for rounding, so it is compared on query.bias' scale.
     const auto scale =
         golden.array<double>(info.name == "key.bias" ? "grad.query.bias" : "grad." + info.name);
     EXPECT_LE(relative_error(std::span(begin, expected.size()), expected, largest_magnitude(scale)),

@@ -1,6 +1,5 @@
-// The reference of an attention between two inputs against values and gradients that Keras and
-// fusionlab computed: both the definition and the complex step are right before anything else is
-// held against them.
+// The reference of an attention between two inputs against values and gradients from Keras and
+// fusionlab. This checks the definition and the complex step before other tests rely on them.
 #include <limits>
 
 #include "kernels/reference.h"
@@ -20,8 +19,8 @@ void expect_values(const std::string& name, double limit) {
   }
 }
 
-// What an error in the gradient of a weight is held against. The gradient of a key's bias is 0 but
-// for rounding, so it is held against that of the query's bias; with one key, both are.
+// Returns the scale for errors in the gradient of a weight. The gradient of a key's bias is 0
+// except for rounding, so its scale is that of the query's bias; with a single key both are 0.
 template <typename Config>
 double scale_of_gradient(const SequenceGolden<Config>& golden, std::string name) {
   if (name.ends_with("key.bias")) name.replace(name.size() - 8, 8, "query.bias");
@@ -47,8 +46,8 @@ void expect_gradients(const std::string& name) {
   }
 }
 
-// The large cases take one run of the reference a weight, which would be too many: here each array
-// has one direction.
+// The large cases would take too many runs of the reference, one per weight. Here each array is
+// checked along one direction.
 template <typename Config>
 void expect_directions(const std::string& name) {
   const SequenceGolden<Config> golden(name);
@@ -76,10 +75,10 @@ const auto kName = [](const auto& test) { return test.param; };
 class CrossAttentionReference : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Golden, CrossAttentionReference, ::testing::ValuesIn(kCrossGoldenCases),
                          kName);
-TEST_P(CrossAttentionReference, GivesTheirValuesAndScores) {
+TEST_P(CrossAttentionReference, EqualsPublishedValuesAndScores) {
   expect_values<CrossAttentionConfig>(GetParam(), 1e-12);
 }
-TEST_P(CrossAttentionReference, GivesTheirGradients) {
+TEST_P(CrossAttentionReference, EqualsPublishedGradients) {
   if (GetParam() == "cross_user_guide" || GetParam() == "cross_xtft") {
     expect_directions<CrossAttentionConfig>(GetParam());
   } else {
@@ -90,10 +89,10 @@ TEST_P(CrossAttentionReference, GivesTheirGradients) {
 class HierarchicalAttentionReference : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Golden, HierarchicalAttentionReference,
                          ::testing::ValuesIn(kHierarchicalGoldenCases), kName);
-TEST_P(HierarchicalAttentionReference, GivesTheirValuesAndScores) {
+TEST_P(HierarchicalAttentionReference, EqualsPublishedValuesAndScores) {
   expect_values<HierarchicalAttentionConfig>(GetParam(), 1e-12);
 }
-TEST_P(HierarchicalAttentionReference, GivesTheirGradients) {
+TEST_P(HierarchicalAttentionReference, EqualsPublishedGradients) {
   if (GetParam() == "hierarchical_xtft_half") {
     expect_directions<HierarchicalAttentionConfig>(GetParam());
   } else {
@@ -101,7 +100,7 @@ TEST_P(HierarchicalAttentionReference, GivesTheirGradients) {
   }
 }
 
-TEST(SequenceReference, ReadsAllAlikeWhereAskedTo) {
+TEST(SequenceReference, FullyMaskedTokensReadAllStepsUniformlyOnRequest) {
   expect_values<CrossAttentionConfig>(kCrossGoldenUniform, 2e-6);
   expect_values<HierarchicalAttentionConfig>(kHierarchicalGoldenUniform, 2e-6);
 }
@@ -118,9 +117,9 @@ SequenceProblem<CrossAttentionConfig> cross_problem() {
   return problem;
 }
 
-// With Denses that change nothing and a second input that is the memory, it is the memory layer
-// without its residual, to the bit: with every mask, dropout, and a place in a larger input.
-TEST(SequenceReference, IsTheMemoryLayerOverAnInput) {
+// With identity Denses and the memory as the second input, it equals the memory layer without its
+// residual, to the bit: with every mask, dropout, and a position in a larger input.
+TEST(SequenceReference, EqualsTheMemoryLayerIfTheInputIsTheMemory) {
   for (const double rate : {0.0, 0.4}) {
     Problem memory;
     memory.config = {.units = 5,
@@ -165,7 +164,7 @@ TEST(SequenceReference, IsTheMemoryLayerOverAnInput) {
   }
 }
 
-TEST(SequenceReference, WithNothingToReadGivesTheBiasOfTheOutput) {
+TEST(SequenceReference, WithNothingToReadReturnsTheOutputBias) {
   auto problem = cross_problem();
   const std::span bias = std::span(problem.weights).last(5);
   const auto expect_bias = [&](std::span<const double> row) { EXPECT_TRUE(same_bits(row, bias)); };

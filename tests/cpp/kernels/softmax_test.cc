@@ -1,5 +1,5 @@
 // The softmax of a tile, its gradient and dropout, on every instruction set, against their
-// definitions in a higher precision.
+// definitions in higher precision.
 #include <gtest/gtest.h>
 
 #include <bit>
@@ -21,7 +21,7 @@ class SoftmaxTest : public ::testing::Test {
   using Bits = std::conditional_t<sizeof(T) == 4, std::uint32_t, std::uint64_t>;
   static constexpr T kNan = std::numeric_limits<T>::quiet_NaN();
 
-  // Tiles of one to four vectors of tokens, with lanes behind them that must stay as they are.
+  // Tiles of one to four vectors of tokens, followed by lanes that must not change.
   template <typename Check>
   void for_each_tile(Check check) {
     const std::int64_t lanes = kernel_units<T>().lanes();
@@ -38,7 +38,7 @@ class SoftmaxTest : public ::testing::Test {
   std::vector<T> logits(std::uint64_t seed) const {
     return testing::normal_array<T>(slots_ * stride_, seed, 3.0);
   }
-  // All bits or none; the first token keeps nothing, the second all.
+  // Masks of all bits or none; the first token keeps nothing, the second keeps everything.
   std::vector<T> random_keep(std::uint64_t seed) const {
     auto kept = testing::random_mask(slots_ * stride_, seed);
     std::vector<T> keep(kept.size());
@@ -59,7 +59,7 @@ class SoftmaxTest : public ::testing::Test {
   void check_softmax(const std::vector<T>& keep) const {
     auto p = logits(7);
     for (std::size_t i = 0; !keep.empty() && i < p.size(); ++i) {
-      if (std::bit_cast<Bits>(keep[i]) == 0) p[i] = kNan;  // of a masked slot nothing is read
+      if (std::bit_cast<Bits>(keep[i]) == 0) p[i] = kNan;  // the logit of a masked slot is not read
     }
     const auto before = p;
     kernel_units<T>().softmax(slots_, width_, stride_, keep.empty() ? nullptr : keep.data(),
@@ -95,7 +95,7 @@ class SoftmaxTest : public ::testing::Test {
 using Types = ::testing::Types<float, double>;
 TYPED_TEST_SUITE(SoftmaxTest, Types);
 
-TYPED_TEST(SoftmaxTest, IsItsDefinition) {
+TYPED_TEST(SoftmaxTest, EqualsItsDefinition) {
   this->for_each_tile([&] {
     this->check_softmax({});
     this->check_softmax(this->random_keep(3));
@@ -121,7 +121,7 @@ TYPED_TEST(SoftmaxTest, LargeLogitsDoNotOverflow) {
 }
 
 // dL_s = P_s (dP_s − Σ P dP) over the slots that are kept, 0 elsewhere.
-TYPED_TEST(SoftmaxTest, BackwardIsItsDefinition) {
+TYPED_TEST(SoftmaxTest, BackwardEqualsItsDefinition) {
   using T = TypeParam;
   this->for_each_tile([&] {
     for (const bool masked : {false, true}) {
@@ -157,7 +157,7 @@ TYPED_TEST(SoftmaxTest, BackwardIsItsDefinition) {
   });
 }
 
-TYPED_TEST(SoftmaxTest, DropoutDecidesAsTheDefinition) {
+TYPED_TEST(SoftmaxTest, DropoutFollowsItsDefinition) {
   using T = TypeParam;
   const Dropout dropout{.rate = 0.3, .seed = 5, .step = 2};
   this->for_each_tile([&] {

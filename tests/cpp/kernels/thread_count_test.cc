@@ -1,4 +1,4 @@
-// Where the number of threads comes from, on texts as Linux writes them and as it never would.
+// The source of the number of threads, with texts that Linux writes and texts that it never would.
 #include "kernels/thread_count.h"
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ std::string message_of(const char* variable) {
   return "nothing thrown";
 }
 
-TEST(ThreadCount, TheVariableIsTakenAtItsWord) {
+TEST(ThreadCount, TheVariableSetsTheNumber) {
   EXPECT_EQ(default_thread_count("1"), 1);
   EXPECT_EQ(default_thread_count("7"), 7);
   EXPECT_EQ(default_thread_count("1024"), 1024);
@@ -38,14 +38,14 @@ TEST(ThreadCount, ABadVariableIsAnError) {
   }
 }
 
-TEST(ThreadCount, AHostileVariableMakesAShortPrintableMessage) {
+TEST(ThreadCount, AHostileVariableGivesAShortPrintableMessage) {
   EXPECT_EQ(message_of("\n\xff"),
             "num_threads: MEMATTN_NUM_THREADS: found \"??\", expected a whole number from 1 to "
             "1024");
   EXPECT_LT(message_of(std::string(100'000, 'x').c_str()).size(), 200u);
 }
 
-TEST(ThreadCount, WithoutTheVariableNoMoreThanTheAffinityMask) {
+TEST(ThreadCount, WithoutTheVariableIsAtMostTheAffinityMask) {
   cpu_set_t before, one;
   ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
   EXPECT_GE(default_thread_count(nullptr), 1);
@@ -60,7 +60,7 @@ TEST(ThreadCount, WithoutTheVariableNoMoreThanTheAffinityMask) {
   ASSERT_EQ(sched_setaffinity(0, sizeof before, &before), 0);
 }
 
-// The first use in a process: a "threadsafe" death test runs its statement in a new one.
+// The first use in a process: a "threadsafe" death test runs its statement in a new process.
 TEST(ThreadCountDeathTest, TheFirstUseReadsTheVariable) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   ASSERT_EQ(setenv("MEMATTN_NUM_THREADS", "3", 1), 0);
@@ -94,12 +94,12 @@ TEST(ThreadCountDeathTest, ABadVariableFailsEveryUseUntilTheProgramChooses) {
   ASSERT_EQ(unsetenv("MEMATTN_NUM_THREADS"), 0);
 }
 
-TEST(ThreadCount, ALimitHoldsForItsThreadAndItsTime) {
+TEST(ThreadCount, ALimitAppliesToItsThreadAndLifetime) {
   set_num_threads(8);
   {
     const ThreadLimit outer(3);
     EXPECT_EQ(thread_count(), 3);
-    EXPECT_EQ(num_threads(), 8);  // the setting is as it was
+    EXPECT_EQ(num_threads(), 8);  // the setting has not changed
     {
       const ThreadLimit inner(2), wider(5);
       EXPECT_EQ(thread_count(), 2);
@@ -120,7 +120,7 @@ TEST(ThreadCount, ALimitHoldsForItsThreadAndItsTime) {
   EXPECT_EQ(thread_count(), 8);
 }
 
-TEST(ThreadCount, TheProgramChooses) {
+TEST(ThreadCount, TheProgramOverridesTheVariable) {
   for (const int threads : {1, 1024, 5}) {
     set_num_threads(threads);
     EXPECT_EQ(num_threads(), threads);
@@ -177,7 +177,7 @@ TEST(CgroupCpuLimit, Version2RoundsUp) {
   EXPECT_EQ(limit_v2("9223372036854775807 1\n"), kMaxThreads);
 }
 
-TEST(CgroupCpuLimit, Version2WithoutAQuotaOrNotUnderstood) {
+TEST(CgroupCpuLimit, Version2WithoutAValidQuotaIsNoLimit) {
   for (const char* text :
        {"max 100000\n", "max\n", "", "\n", " ", "100000\n", "1 2 3\n", "-1 5\n", "0 100000\n",
         "100000 0\n", "5 -5\n", "1e5 1e5\n", "a b\n", "99999999999999999999 1\n"}) {
@@ -185,7 +185,7 @@ TEST(CgroupCpuLimit, Version2WithoutAQuotaOrNotUnderstood) {
   }
 }
 
-TEST(CgroupCpuLimit, Version1) {
+TEST(CgroupCpuLimit, Version1RoundsUp) {
   EXPECT_EQ(limit_v1("250000\n", "100000\n"), 3);
   EXPECT_EQ(limit_v1("-1\n", "100000\n"), std::nullopt);
   EXPECT_EQ(limit_v1("", "100000\n"), std::nullopt);
@@ -193,7 +193,7 @@ TEST(CgroupCpuLimit, Version1) {
   EXPECT_EQ(limit_v1("100000\n", "x\n"), std::nullopt);
 }
 
-TEST(CgroupCpuLimit, TheLeastOfTheGroupAndThoseAboveIt) {
+TEST(CgroupCpuLimit, IsTheLeastOverTheGroupAndItsParents) {
   Files files = {{"/proc/self/cgroup", "0::/a/b/c\n"}, {"/proc/self/mountinfo", kMountV2}};
   EXPECT_EQ(limit(files), std::nullopt);
   files["/sys/fs/cgroup/a/b/c/cpu.max"] = "700000 100000\n";
@@ -206,7 +206,7 @@ TEST(CgroupCpuLimit, TheLeastOfTheGroupAndThoseAboveIt) {
   EXPECT_EQ(limit(files), 3);
 }
 
-TEST(CgroupCpuLimit, InAContainerThatSeesItsOwnGroupOnly) {
+TEST(CgroupCpuLimit, WorksInAContainerThatSeesOnlyItsOwnGroup) {
   // The mount shows the container's group; /proc/self/cgroup names it as the host does.
   Files files = {{"/proc/self/cgroup", "4:cpu:/docker/42/inner\n"},
                  {"/proc/self/mountinfo",
@@ -223,14 +223,14 @@ TEST(CgroupCpuLimit, InAContainerThatSeesItsOwnGroupOnly) {
   }
 }
 
-TEST(CgroupCpuLimit, AMountPointWithABlank) {
+TEST(CgroupCpuLimit, AcceptsAMountPointWithABlank) {
   EXPECT_EQ(limit({{"/proc/self/cgroup", "0::/\n"},
                    {"/proc/self/mountinfo", "29 23 0:26 / /my\\040groups rw - cgroup2 none rw\n"},
                    {"/my groups/cpu.max", "500000 100000\n"}}),
             5);
 }
 
-TEST(CgroupCpuLimit, FilesThatAreMissingOrBroken) {
+TEST(CgroupCpuLimit, MissingOrBrokenFilesAreNoLimit) {
   EXPECT_EQ(limit({}), std::nullopt);
   EXPECT_EQ(limit({{"/proc/self/cgroup", "0::/\n"}}), std::nullopt);
   for (const char* groups : {"", "\n", ":", "::", "0:", "0::", "x", "0::relative\n", "4:cpu\n"}) {

@@ -1,5 +1,5 @@
-// What float32 and float64 layers do alike and the other tests try with one of them: copies, moves,
-// refusals, kept scores, hosted weights, and sums of every size.
+// Behaviour that float32 and float64 layers share, and that other tests try with only one of them:
+// copies, moves, errors, kept scores, hosted weights, and sums of every size.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -31,7 +31,7 @@ class BothTypes : public ::testing::Test {
     return y;
   }
 
-  // The gradients of x and of the weights, one after the other.
+  // Returns the gradients of x and of the weights, one after the other.
   std::vector<T> gradients(const MemoryAugmentedAttention<T>& layer,
                            const ScoresCache<T>* kept = nullptr) const {
     std::vector<T> grad_x(x_.size()), grad(static_cast<std::size_t>(layer.count_params()));
@@ -66,7 +66,7 @@ TYPED_TEST(BothTypes, CopiesAndMovesComputeTheSame) {
   EXPECT_TRUE(same_bits(this->outputs(Layer(std::move(moved))), expected));
 }
 
-TYPED_TEST(BothTypes, RefusedRouteAndNameChangeNothing) {
+TYPED_TEST(BothTypes, ARefusedRouteOrNameChangesNothing) {
   MemoryAugmentedAttention<TypeParam> layer(kConfig);
   layer.set_route(Route::kFolded);
   const auto expected = this->outputs(layer);
@@ -103,7 +103,7 @@ TYPED_TEST(BothTypes, SummaryShowsEveryWeight) {
   }
 }
 
-TYPED_TEST(BothTypes, KeptScoresMoveAndBelongToTheirWeights) {
+TYPED_TEST(BothTypes, KeptScoresCanMoveAndBelongToTheirWeights) {
   MemoryAugmentedAttention<TypeParam> layer(kConfig);
   ScoresCache<TypeParam> cache, kept;
   std::vector<TypeParam> y(this->x_.size());
@@ -150,20 +150,20 @@ TYPED_TEST(BothTypes, HostedWeightsFoldWhenTheyChange) {
   values[3] += 1;
   layer.set_parameters(values);
   EXPECT_EQ(hosted.current(places), nullptr);
-  const auto held = hosted.renew(places);  // over the fold that no call holds
+  const auto held = hosted.renew(places);  // overwrites the fold, which no call holds
   expect_as_layer(*held);
   values[4] += 1;
   layer.set_parameters(values);
-  expect_as_layer(*hosted.renew(places));  // beside the fold that a call holds
+  expect_as_layer(*hosted.renew(places));  // beside the fold, which a call holds
   EXPECT_EQ(hosted.folds(), 3);
   places.pop_back();
   EXPECT_THROW(hosted.renew(places), std::invalid_argument);
   EXPECT_THROW(hosted.current(places), std::invalid_argument);
 }
 
-// The number of tokens whose gradients are summed apart depends on the size of the sums, and not on
-// the number of threads.
-TYPED_TEST(BothTypes, LargeSumsHaveTheSameBitsOnAnyThreads) {
+// The size of the parts whose gradients are summed separately depends on the size of the sums, and
+// not on the number of threads.
+TYPED_TEST(BothTypes, LargeSumsHaveTheSameBitsForAnyNumberOfThreads) {
   const int before = num_threads();
   for (const MemoryAugmentedAttentionConfig& config :
        {MemoryAugmentedAttentionConfig{.units = 128, .memory_size = 64, .num_heads = 8, .seed = 1},
@@ -186,7 +186,7 @@ TYPED_TEST(BothTypes, LargeSumsHaveTheSameBitsOnAnyThreads) {
   set_num_threads(before);
 }
 
-TEST(ConfigJson, RefusesValuesThatAreNoneOfTheEnumerations) {
+TEST(ConfigJson, RefusesInvalidValuesOfEnumerations) {
   MemoryAugmentedAttentionConfig config = kConfig;
   config.fully_masked = static_cast<FullyMasked>(9);
   EXPECT_THROW(static_cast<void>(to_json(config)), std::invalid_argument);

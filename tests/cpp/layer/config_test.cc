@@ -1,4 +1,4 @@
-// The config: its JSON, its limits, its warnings.
+// The config: its JSON, its limits and its warnings.
 #include "memattn/config.h"
 
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ using Kind = MemoryInitializer::Kind;
 
 MemoryAugmentedAttentionConfig small() { return {.units = 4, .memory_size = 3, .num_heads = 2}; }
 
-// The message of the std::invalid_argument that `work` throws; "" for none.
+// Returns the message of the std::invalid_argument that `work` throws, or "" for none.
 template <typename Work>
 std::string error_of(const Work& work) {
   try {
@@ -40,18 +40,18 @@ std::string json_error(const std::string& json) {
   return error_of([&] { static_cast<void>(config_from_json(json)); });
 }
 
-TEST(MemoryAugmentedAttentionConfig, ValidateTakesWhatIsFine) {
+TEST(MemoryAugmentedAttentionConfig, ValidateAcceptsValidOptions) {
   EXPECT_EQ(invalid(small()), "");
   EXPECT_EQ(invalid({.units = 1, .memory_size = 1, .num_heads = 1, .key_dim = 1, .value_dim = 1}),
             "");
   EXPECT_EQ(invalid({.units = 4096, .memory_size = 16384, .num_heads = 32, .key_dim = 128}), "");
   MemoryAugmentedAttentionConfig config = small();
   config.dropout = 0.999;
-  config.memory_initializer = {Kind::kZeros, -1};  // stddev is of kNormal only
+  config.memory_initializer = {Kind::kZeros, -1};  // stddev applies to kNormal only
   EXPECT_EQ(invalid(config), "");
 }
 
-TEST(MemoryAugmentedAttentionConfig, ValidateNamesTheFirstOptionThatCannotBe) {
+TEST(MemoryAugmentedAttentionConfig, ValidateNamesTheFirstInvalidOption) {
   EXPECT_EQ(invalid({}), "MemoryAugmentedAttention: units: found 0, expected at least 1");
   EXPECT_EQ(invalid({.units = 1}),
             "MemoryAugmentedAttention: memory_size: found 0, expected at least 1");
@@ -101,13 +101,13 @@ TEST(MemoryAugmentedAttentionConfig, ValidateRefusesSizesThatWouldOverflow) {
             "MemoryAugmentedAttention: num_heads * units * key_dim: found a product above 2^40 "
             "values, expected at "
             "most 2^40");
-  // Few weights, and a thousand times more made from them.
+  // Few weights, and a thousand times more values computed from them.
   EXPECT_NE(invalid({.units = 1, .memory_size = 50000, .num_heads = 50000}), "");
   EXPECT_EQ(invalid({.units = 1, .memory_size = 2000, .num_heads = 2000}), "");
 }
 
-// Every bad value of every option, through every way to make a layer: nothing is drawn, multiplied
-// or allocated before the option is found and named.
+// Every bad value of every option, in every constructor: nothing is drawn, multiplied or allocated
+// before the option is found and named.
 template <typename T>
 void expect_refused(const MemoryAugmentedAttentionConfig& config, std::string_view option) {
   const std::string message = concat("MemoryAugmentedAttention: ", option, ": found ");
@@ -157,7 +157,7 @@ TEST(MemoryAugmentedAttentionConfig, EveryBadValueOfEveryOptionIsRefusedByEveryC
     refuse("fully_masked",
            [&](Config& config) { config.fully_masked = static_cast<FullyMasked>(value); });
   }
-  // Sizes that are fine one by one.
+  // Sizes that are valid one by one.
   constexpr std::int64_t kLarge = (std::int64_t{1} << 31) - 1;
   refuse("memory_size * units",
          [&](Config& config) { config.units = config.memory_size = kLarge; });
@@ -179,19 +179,18 @@ TEST(MemoryAugmentedAttentionConfig, EveryBadValueOfEveryOptionIsRefusedByEveryC
   });
 }
 
-TEST(MemoryAugmentedAttentionConfig, WarnsOfTheMemoryOfZeros) {
+TEST(MemoryAugmentedAttentionConfig, WarnsAboutAMemoryOfZeros) {
   EXPECT_TRUE(small().warnings().empty());
   MemoryAugmentedAttentionConfig config = small();
   config.memory_initializer.kind = Kind::kZeros;
   ASSERT_EQ(config.warnings().size(), 1u);
   const std::string warning = config.warnings().front();
-  for (const std::string word :
-       {"zeros", "same gradient", "equal for ever", "constant", "normal"}) {
+  for (const std::string word : {"zeros", "same gradient", "equal forever", "constant", "normal"}) {
     EXPECT_NE(warning.find(word), std::string::npos) << word;
   }
 }
 
-TEST(ConfigJson, WritesTheKeysInTheirOrder) {
+TEST(ConfigJson, WritesTheKeysInTheOrderOfTheFields) {
   EXPECT_EQ(to_json(small()),
             R"({"units":4,"memory_size":3,"num_heads":2,"key_dim":null,"value_dim":null,)"
             R"("use_bias":true,"residual":true,"dropout":0.0,"fully_masked":"zero",)"
@@ -243,7 +242,7 @@ TEST(ConfigJson, FillsInTheDefaults) {
       small());
 }
 
-TEST(ConfigJson, TakesAnInitializerByNameAlone) {
+TEST(ConfigJson, AcceptsAnInitializerByName) {
   const auto initializer = [](const std::string& json) {
     return config_from_json(R"({"units":4,"memory_size":3,"num_heads":2,"memory_initializer":)" +
                             json + "}")
@@ -257,7 +256,7 @@ TEST(ConfigJson, TakesAnInitializerByNameAlone) {
             (MemoryInitializer{Kind::kNormal, 2.0}));
 }
 
-TEST(ConfigJson, RefusesWhatIsNotAConfig) {
+TEST(ConfigJson, RefusesTextThatIsNotAConfig) {
   for (const std::string json :
        {"", "[]", "1", "null", "{", "{}", "{}{}", "{\"units\":4}", "nan"}) {
     EXPECT_TRUE(json_error(json).starts_with("MemoryAugmentedAttention: json: found ") ||
@@ -265,7 +264,7 @@ TEST(ConfigJson, RefusesWhatIsNotAConfig) {
         << json_error(json);
   }
   EXPECT_EQ(json_error(R"({"units":4,"memory_size":3})"),
-            "MemoryAugmentedAttention: json: found no key \"num_heads\", expected it");
+            "MemoryAugmentedAttention: json: found no key \"num_heads\", expected one");
   EXPECT_NE(json_error(std::string(100000, '[')), "");
 }
 

@@ -1,5 +1,5 @@
 // CrossAttention on every route, in both types, against the reference and its complex step, for
-// every option and every mask; its bits, its weights and its errors.
+// every option and every mask; equality to the bit, weights and errors.
 #include "memattn/cross_attention.h"
 
 #include <cmath>
@@ -141,8 +141,8 @@ class CrossTest : public ::testing::TestWithParam<std::tuple<Variant, Variant, s
     const Problem::Gradients& truth = gradients();
     const CrossAttention<T> cross = layer<T>();
     const FoundGradients<T> found = backward(cross, problem_);
-    // Where the truth is 0 but for rounding (one key: nothing to choose), 0 is what is right; and a
-    // weight of one number may be what is left of larger ones.
+    // If the truth is 0 except for rounding (one key: nothing to choose), 0 is correct. A weight of
+    // a single number may be the small remainder of larger terms.
     const double one_number = problem_.config.units == 1 ? largest_magnitude(truth.weights) : 0;
     const auto floor = [&](const auto& values) {
       return largest_magnitude(values) < 1e-14 ? 1e-2 : one_number;
@@ -153,7 +153,7 @@ class CrossTest : public ::testing::TestWithParam<std::tuple<Variant, Variant, s
       const auto part = [&](const auto& all) {
         return std::span(all.data() + info.offset, static_cast<std::size_t>(info.size));
       };
-      if (info.name == "key.bias") {  // 0 in truth; the complex step shows its rounding
+      if (info.name == "key.bias") {  // truly 0; the complex step shows its rounding
         EXPECT_EQ(largest_magnitude(part(found.weights)), 0);
         continue;
       }
@@ -164,7 +164,7 @@ class CrossTest : public ::testing::TestWithParam<std::tuple<Variant, Variant, s
     }
   }
 
-  // The same for each route and type, and the slowest part by far.
+  // The same for each route and type, and by far the slowest part.
   const Problem::Gradients& gradients() const {
     static std::map<std::string, Problem::Gradients> truths;
     const std::string name = std::get<0>(GetParam()).name + " " + std::get<1>(GetParam()).name;
@@ -185,12 +185,12 @@ INSTANTIATE_TEST_SUITE_P(All, CrossTest,
                                   std::to_string(std::get<2>(test.param));
                          });
 
-TEST_P(CrossTest, Float64ValuesAreTheReference) { expect_values<double>(1e-13); }
-TEST_P(CrossTest, Float64GradientsAreTheComplexStep) { expect_gradients<double>(1e-12); }
-TEST_P(CrossTest, Float32ValuesAreTheReference) { expect_values<float>(3e-6); }
-TEST_P(CrossTest, Float32GradientsAreTheComplexStep) { expect_gradients<float>(6e-6); }
+TEST_P(CrossTest, Float64ValuesEqualTheReference) { expect_values<double>(1e-13); }
+TEST_P(CrossTest, Float64GradientsEqualTheComplexStep) { expect_gradients<double>(1e-12); }
+TEST_P(CrossTest, Float32ValuesEqualTheReference) { expect_values<float>(3e-6); }
+TEST_P(CrossTest, Float32GradientsEqualTheComplexStep) { expect_gradients<float>(6e-6); }
 
-// Sizes at which sequences are cut into tiles, and several share one.
+// Sizes at which sequences are split into tiles, or several share one.
 Problem problem_of(CrossTokens tokens, std::int64_t units = 24,
                    std::optional<std::int64_t> source2_units = {}) {
   Problem problem;
@@ -212,7 +212,7 @@ const std::vector<CrossTokens> kSizes = {
 
 class SizesTest : public ::testing::TestWithParam<std::tuple<std::size_t, std::int64_t>> {
  protected:
-  // Some read tokens that are narrower than half a vector.
+  // In some cases the tokens that are read are narrower than half a vector.
   SizesTest()
       : problem_(problem_of(kSizes[std::get<0>(GetParam())], 24,
                             std::get<0>(GetParam()) % 5 == 1 ? 3 : 24)) {}
@@ -229,7 +229,7 @@ INSTANTIATE_TEST_SUITE_P(All, SizesTest,
                          ::testing::Combine(::testing::Range<std::size_t>(0, kSizes.size()),
                                             ::testing::Range<std::int64_t>(0, kSequenceWays)));
 
-TEST_P(SizesTest, ValuesAreTheReference) {
+TEST_P(SizesTest, ValuesEqualTheReference) {
   problem_.mask_second(3);
   problem_.draw(4);
   const Problem::Values truth = problem_.reference();
@@ -238,7 +238,7 @@ TEST_P(SizesTest, ValuesAreTheReference) {
   EXPECT_LE(relative_error(found.scores, truth.scores[0]), 3e-6);
 }
 
-TEST_P(SizesTest, BitsDependNeitherOnThreadsNorOnCutsNorOnScores) {
+TEST_P(SizesTest, BitsDependNeitherOnThreadsNorOnSplitsNorOnScores) {
   problem_.options.training = true;  // dropout
   problem_.options.dropout_step = 5;
   problem_.mask_first(2);
@@ -262,7 +262,7 @@ TEST_P(SizesTest, BitsDependNeitherOnThreadsNorOnCutsNorOnScores) {
   EXPECT_EQ(gradients.x2, alone_gradients.x2);
   EXPECT_EQ(gradients.weights, alone_gradients.weights);
 
-  // Sequence by sequence, and without scores; the last one step by step.
+  // Sequence by sequence without scores, and the last one step by step.
   const auto x1 = converted<float>(problem_.x1), x2 = converted<float>(problem_.x2);
   const std::int64_t F1 = problem_.config.resolved_source1_units(), U = problem_.config.units;
   const std::int64_t F2 = problem_.config.resolved_source2_units();
@@ -287,7 +287,7 @@ TEST_P(SizesTest, BitsDependNeitherOnThreadsNorOnCutsNorOnScores) {
   EXPECT_EQ(y, alone.y);
 }
 
-TEST_P(SizesTest, WhatMaskedStepsHoldReachesNothing) {
+TEST_P(SizesTest, ValuesOfMaskedStepsAffectNothing) {
   problem_.mask_first(2);
   problem_.mask_second(3);
   problem_.draw(4);
@@ -317,7 +317,7 @@ Problem small_problem() {
   return problem;
 }
 
-TEST(CrossAttentionTest, ATokenWithNothingToReadGetsTheBias) {
+TEST(CrossAttentionTest, ATokenWithNothingToReadGetsTheOutputBias) {
   Problem problem = small_problem();
   problem.mask1 = {1, 0, 1, 1, 1, 0};
   for (std::int64_t way = 0; way < kSequenceWays; ++way) {
@@ -332,7 +332,7 @@ TEST(CrossAttentionTest, ATokenWithNothingToReadGetsTheBias) {
   }
 }
 
-TEST(CrossAttentionTest, EmptyInputs) {
+TEST(CrossAttentionTest, EmptyInputsGiveEmptyResults) {
   Problem problem = small_problem();
   for (const CrossTokens tokens :
        {CrossTokens{2, 3, 0}, CrossTokens{2, 0, 4}, CrossTokens{0, 3, 4}}) {
@@ -355,7 +355,7 @@ TEST(CrossAttentionTest, EmptyInputs) {
   }
 }
 
-TEST(CrossAttentionTest, EachChangeOfWeightsShowsOnEveryRoute) {
+TEST(CrossAttentionTest, EachChangeOfWeightsTakesEffectOnEveryRoute) {
   Problem problem = small_problem();
   CrossAttention<double> layer(problem.config, problem.weights);
   for (std::int64_t way = 0; way < kSequenceWays; ++way) {
@@ -387,23 +387,24 @@ TEST(CrossAttentionTest, EachChangeOfWeightsShowsOnEveryRoute) {
   EXPECT_EQ(layer.forced_route(), route_at(kSequenceWays - 1));
 }
 
-TEST(CrossAttentionTest, TheRuleTakesTheCheapestRoute) {
+TEST(CrossAttentionTest, TheRuleChoosesTheCheapestRoute) {
   const CrossAttention<float> equal({.units = 64, .num_heads = 4});
   EXPECT_EQ(equal.route({.batch = 32, .steps1 = 10, .steps2 = 10}), SequenceRoute::kLeftRead);
   EXPECT_EQ(equal.route({.batch = 1, .steps1 = 1, .steps2 = 96}), SequenceRoute::kLeftRead);
   EXPECT_EQ(equal.route({.batch = 32, .steps1 = 96, .steps2 = 1}), SequenceRoute::kRightValue);
-  // A single sequence does not pay for a fold of both inputs at each step of a training.
+  // For a single sequence, folding both inputs in each training step does not pay.
   EXPECT_NE(equal.route({.batch = 1, .steps1 = 4, .steps2 = 4}, true), SequenceRoute::kLeftRead);
-  // Counts alone would take kRightValueDense2, where ten queries of a head leave six lanes empty.
+  // Without empty lanes, the counts would favour kRightValueDense2, whose ten queries of a head
+  // leave six lanes empty.
   EXPECT_EQ(equal.route({.batch = 32, .steps1 = 10, .steps2 = 10}, true),
             SequenceRoute::kLeftReadDense);
-  // Narrow heads: nothing is gained by folding.
+  // With narrow heads, folding gains nothing.
   const CrossAttention<float> narrow({.units = 64, .num_heads = 4, .key_dim = 2});
   EXPECT_EQ(narrow.route({.batch = 8, .steps1 = 50, .steps2 = 50}), SequenceRoute::kAsWritten);
 }
 
-// The seven ways of docs/siblings-math.md against its counts.
-TEST(CrossAttentionTest, CostsAreThoseOfTheTable) {
+// The seven ways of docs/siblings-math.md against its costs.
+TEST(CrossAttentionTest, CostsEqualThoseOfTheTable) {
   kernels::SequenceDims dims;
   dims.units = dims.source1_units = dims.source2_units = dims.key_dim = dims.value_dim = 64;
   dims.num_heads = 4;
@@ -418,7 +419,7 @@ TEST(CrossAttentionTest, CostsAreThoseOfTheTable) {
               0.001);
 }
 
-TEST(CrossAttentionTest, ErrorsNameWhatIsWrongAndChangeNothing) {
+TEST(CrossAttentionTest, ErrorsNameTheArgumentAndChangeNothing) {
   const Problem problem = small_problem();
   CrossAttention<double> layer(problem.config, problem.weights);
   std::vector<double> y(problem.g.size(), 7), grad1(problem.x1.size()), grad2(problem.x2.size());
@@ -477,7 +478,7 @@ TEST(CrossAttentionTest, ErrorsNameWhatIsWrongAndChangeNothing) {
   EXPECT_NE(layer.summary().find("source1.kernel  (7, 6)"), std::string::npos) << layer.summary();
 }
 
-TEST(CrossAttentionTest, GradientsThatAreNotWantedMayBeLeftOut) {
+TEST(CrossAttentionTest, GradientsOfTheInputsAreOptional) {
   const Problem problem = small_problem();
   const CrossAttention<double> layer(problem.config, problem.weights);
   const FoundGradients<double> all = backward(layer, problem);

@@ -1,5 +1,5 @@
-// The layer against what fusionlab and Keras computed: values, scores, gradients, and whole
-// training runs, from a random memory and from the published layer's zeros.
+// The layer against results of fusionlab and Keras: values, scores, gradients, and whole training
+// runs, from a random memory and from the published layer's zeros.
 #include "testing/golden.h"
 
 #include "memattn/optimizers.h"
@@ -31,7 +31,7 @@ class GoldenTest : public ::testing::TestWithParam<std::tuple<std::string, Route
     for (const WeightInfo& info : layer.weight_infos()) {
       const std::span part(grad.data() + info.offset, static_cast<std::size_t>(info.size));
       const auto expected = golden.array<double>("grad." + info.name);
-      // Theirs is rounding noise around the 0 that ours is.
+      // Their gradient is rounding noise around 0, where this library's is exactly 0.
       const double floor =
           info.name == "key.bias" ? largest_magnitude(golden.array<double>("grad.query.bias")) : 0;
       EXPECT_LE(relative_error(part, expected, floor), limit) << info.name;
@@ -47,10 +47,11 @@ INSTANTIATE_TEST_SUITE_P(All, GoldenTest,
                                                                              : "_projected");
                          });
 
-TEST_P(GoldenTest, Float64) { expect_golden<double>(1e-12); }
-TEST_P(GoldenTest, Float32) { expect_golden<float>(3e-6); }
+TEST_P(GoldenTest, Float64EqualsTheGoldenValues) { expect_golden<double>(1e-12); }
+TEST_P(GoldenTest, Float32EqualsTheGoldenValues) { expect_golden<float>(3e-6); }
 
-// A training run as generate.py made it: mean squared error, the loss taken before each step.
+// A training run like that of generate.py: mean squared error, with the loss taken before each
+// step.
 template <typename T>
 struct TrainingRun {
   TrainingRun(const Golden& golden, Optimizer<T>& optimizer)
@@ -71,7 +72,7 @@ struct TrainingRun {
     }
   }
 
-  // The largest difference between any slot and the first one.
+  // Returns the largest difference between any slot and the first one.
   double slot_spread() const {
     const auto memory = layer.weight("memory");
     const auto units = static_cast<std::size_t>(layer.config().units);
@@ -125,7 +126,7 @@ TEST_P(TrainingTest, Float32FollowsEveryLoss) {
   EXPECT_LE(relative_error(trained.losses, golden().array<double>("losses")), 3e-6);
 }
 
-// The defect of the published layer: from zeros, every slot gets the same gradient.
+// The defect of the published layer: starting from zeros, every slot gets the same gradient.
 TEST_P(TrainingTest, SlotsStayEqualFromZerosOnly) {
   const TrainingRun<double> trained = run<double>(golden());
   EXPECT_GT(largest_magnitude(trained.layer.weight("memory")), 1e-3);

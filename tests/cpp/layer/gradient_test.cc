@@ -12,7 +12,7 @@ struct Variant {
   std::function<void(Problem&)> apply;
 };
 
-// Fields of gtest's parameter names.
+// The fields of gtest's parameter names.
 std::string name_of(const ::testing::TestParamInfo<std::tuple<Variant, Variant, Route>>& test) {
   const auto& [config, mask, route] = test.param;
   return config.name + "_" + mask.name + (route == Route::kFolded ? "_folded" : "_projected");
@@ -112,27 +112,27 @@ void expect_gradients(const MemoryAugmentedAttention<T>& layer, const Problem& p
     const auto part = [&](const auto& all) {
       return std::span(all.data() + info.offset, static_cast<std::size_t>(info.size));
     };
-    if (info.name == "key.bias") {  // 0 in truth; the complex step shows its rounding
+    if (info.name == "key.bias") {  // truly 0; the complex step shows its rounding
       EXPECT_EQ(largest_magnitude(part(grad)), 0);
       EXPECT_LE(largest_magnitude(part(truth.weights)), 1e-14);
       continue;
     }
-    // Where the truth is 0 but for rounding (one slot: nothing to choose), 0 is what is right.
+    // If the truth is 0 except for rounding (one slot: nothing to choose), 0 is correct.
     const double floor = largest_magnitude(part(truth.weights)) < 1e-14 ? 1e-2 : 0;
     EXPECT_LE(relative_error(part(grad), part(truth.weights), floor), limit) << info.name;
   }
 }
 
-TEST_P(GradientTest, Float64ValuesAreTheReference) {
+TEST_P(GradientTest, Float64ValuesEqualTheReference) {
   expect_values(layer<double>(), problem_, 1e-13);
 }
-TEST_P(GradientTest, Float64GradientsAreTheComplexStep) {
+TEST_P(GradientTest, Float64GradientsEqualTheComplexStep) {
   expect_gradients(layer<double>(), problem_, 1e-12);
 }
-TEST_P(GradientTest, Float32ValuesAreTheReference) {
+TEST_P(GradientTest, Float32ValuesEqualTheReference) {
   expect_values(layer<float>(), problem_, 3e-6);
 }
-TEST_P(GradientTest, Float32GradientsAreTheComplexStep) {
+TEST_P(GradientTest, Float32GradientsEqualTheComplexStep) {
   expect_gradients(layer<float>(), problem_, 3e-6);
 }
 

@@ -1,5 +1,5 @@
-// HierarchicalAttention against what it is made of: two attentions of one input each, of which each
-// is held against the reference.
+// HierarchicalAttention against its parts: two attentions of one input each, both compared with the
+// reference.
 #include "memattn/hierarchical_attention.h"
 
 #include <limits>
@@ -35,7 +35,7 @@ Tokens tokens_of(const Problem& problem) {
   return {.batch = problem.batch, .steps = problem.steps1};
 }
 
-// What the layer takes of the options of a problem.
+// Returns the layer's options for a problem.
 HierarchicalOptions options_of(const Problem& problem) {
   return {.short_mask = problem.mask1,
           .long_mask = problem.mask2,
@@ -84,14 +84,14 @@ void expect_truth(const Problem& problem, double limit, double gradient_limit) {
   }
 }
 
-TEST(HierarchicalAttentionTest, IsTheReferenceOnEveryRoute) {
+TEST(HierarchicalAttentionTest, EqualsTheReferenceOnEveryRoute) {
   Problem problem = problem_of(3, 7);
   problem.draw(1);
   expect_truth<double>(problem, 1e-13, 1e-12);
   expect_truth<float>(problem, 3e-6, 6e-6);
 }
 
-TEST(HierarchicalAttentionTest, IsTheReferenceUnderEveryMask) {
+TEST(HierarchicalAttentionTest, EqualsTheReferenceUnderEveryMask) {
   Problem problem = problem_of(3, 7);
   mask(problem);
   problem.draw(1);
@@ -99,7 +99,7 @@ TEST(HierarchicalAttentionTest, IsTheReferenceUnderEveryMask) {
   expect_truth<float>(problem, 3e-6, 6e-6);
 }
 
-TEST(HierarchicalAttentionTest, AMaskedStepGetsItsSidesBiasAndSendsNothing) {
+TEST(HierarchicalAttentionTest, AMaskedStepGetsItsSidesBiasAndIsNotRead) {
   Problem problem = problem_of(3, 7);
   problem.mask_first(1);
   problem.mask_second(2);
@@ -145,8 +145,8 @@ TEST(HierarchicalAttentionTest, AMaskedStepGetsItsSidesBiasAndSendsNothing) {
   }
 }
 
-// The same weights and input on both sides: without drops of their own, each would add the same.
-TEST(HierarchicalAttentionTest, BothSidesDropTheirOwn) {
+// The same weights and input on both sides: with the same drops, both would add the same values.
+TEST(HierarchicalAttentionTest, EachSideHasItsOwnDropout) {
   Problem problem = problem_of(4, 8);
   problem.config.long_units = 3;
   problem.config.dropout = 0.5;
@@ -169,7 +169,7 @@ TEST(HierarchicalAttentionTest, BothSidesDropTheirOwn) {
   EXPECT_GT(relative_error(without("long"), without("short")), 1e-3);
 }
 
-TEST(HierarchicalAttentionTest, BitsDependNeitherOnThreadsNorOnCuts) {
+TEST(HierarchicalAttentionTest, BitsDependNeitherOnThreadsNorOnSplits) {
   Problem problem = problem_of(40, 12);
   problem.config.dropout = 0.3;
   problem.options.training = true;
@@ -199,7 +199,7 @@ TEST(HierarchicalAttentionTest, BitsDependNeitherOnThreadsNorOnCuts) {
   EXPECT_EQ(cut, alone);
 }
 
-TEST(HierarchicalAttentionTest, ErrorsNameWhatIsWrong) {
+TEST(HierarchicalAttentionTest, ErrorsNameTheArgument) {
   Problem problem = problem_of(3, 7);
   problem.draw(1);
   const HierarchicalAttention<double> layer(problem.config, problem.weights);

@@ -1,5 +1,5 @@
-// Weights that somebody else owns: folded when a value has changed and only then, and given to
-// calls that keep them.
+// Weights that another program owns: folded only after a value has changed, and kept by the calls
+// that use them.
 #include "layer/hosted.h"
 
 #include <gtest/gtest.h>
@@ -28,7 +28,7 @@ const MemoryAugmentedAttentionConfig kConfig{.units = 6, .memory_size = 5, .num_
 constexpr Tokens kTokens{.batch = 2, .steps = 3};
 constexpr std::size_t kValues = 2 * 3 * 6;
 
-// A framework's weights, one array each.
+// The weights of a framework, one array each.
 struct Weights {
   explicit Weights(std::uint64_t seed) {
     MemoryAugmentedAttentionConfig config = kConfig;
@@ -68,7 +68,7 @@ std::vector<float> forward(const MemoryAugmentedAttention<float>& layer,
   return y;
 }
 
-TEST(HostedLayer, FoldsOnceForTheSameValues) {
+TEST(HostedLayer, FoldsOnceForEqualValues) {
   HostedLayer<Memory> hosted(kConfig);
   Weights weights(1);
   const auto x = normal_array<float>(kValues, 1);
@@ -84,12 +84,12 @@ TEST(HostedLayer, FoldsOnceForTheSameValues) {
   EXPECT_EQ(hosted.folds(), 1);
 }
 
-TEST(HostedLayer, SeesEveryChangeOfABit) {
+TEST(HostedLayer, DetectsEveryChangedBit) {
   HostedLayer<Memory> hosted(kConfig);
   Weights weights(1);
   weights.arrays[0][0] = std::numeric_limits<float>::quiet_NaN();
   hosted.renew(weights.places());
-  EXPECT_NE(hosted.current(weights.places()), nullptr) << "a NaN is itself";
+  EXPECT_NE(hosted.current(weights.places()), nullptr) << "a NaN equals itself";
   for (auto& array : weights.arrays) {
     array.back() = std::nextafter(array.back(), 10.0f);
     EXPECT_EQ(hosted.current(weights.places()), nullptr);
@@ -102,7 +102,7 @@ TEST(HostedLayer, SeesEveryChangeOfABit) {
   EXPECT_EQ(hosted.current(weights.places()), nullptr) << "0 is not -0";
 }
 
-TEST(HostedLayer, ACallKeepsTheWeightsThatItBeganWith) {
+TEST(HostedLayer, ACallKeepsTheWeightsItBeganWith) {
   HostedLayer<Memory> hosted(kConfig);
   const Weights before(1), after(2);
   const auto x = normal_array<float>(kValues, 1), grad_y = normal_array<float>(kValues, 2);
@@ -111,7 +111,7 @@ TEST(HostedLayer, ACallKeepsTheWeightsThatItBeganWith) {
   auto next = hosted.renew(after.places());
   EXPECT_TRUE(same_bits(forward(*next, x), forward(after.layer(), x)));
 
-  // Its backward, with the scores of its forward.
+  // Its backward pass, with the scores of its forward pass.
   std::vector<float> grad_x(x.size()), expected_x(x.size());
   std::vector<float> grad(static_cast<std::size_t>(hosted.count_params())), expected(grad.size());
   ASSERT_NE(call->kept(), nullptr);
@@ -122,7 +122,7 @@ TEST(HostedLayer, ACallKeepsTheWeightsThatItBeganWith) {
   EXPECT_TRUE(same_bits(grad, expected));
 }
 
-TEST(HostedLayer, NamesAWrongNumberOfWeights) {
+TEST(HostedLayer, RefusesAWrongNumberOfWeights) {
   HostedLayer<Memory> hosted(kConfig);
   const std::vector<const float*> two(2);
   const std::string expected = "HostedLayer: weights: found 2 addresses, expected 9";
@@ -132,8 +132,8 @@ TEST(HostedLayer, NamesAWrongNumberOfWeights) {
                std::invalid_argument);
 }
 
-// Threads with weights of their own on one hosted layer: each gets the results of its weights.
-TEST(HostedLayer, ThreadsMeet) {
+// Threads with different weights on one hosted layer: each gets the results of its own weights.
+TEST(HostedLayer, ConcurrentThreadsGetTheResultsOfTheirWeights) {
   HostedLayer<Memory> hosted(kConfig);
   const auto x = normal_array<float>(kValues, 1);
   std::atomic<int> wrong{0};
@@ -153,7 +153,7 @@ TEST(HostedLayer, ThreadsMeet) {
   EXPECT_EQ(wrong, 0);
 }
 
-// The layers of two inputs, which fold where a call needs it.
+// The layers of two inputs, which fold when a call needs it.
 const CrossAttentionConfig kCross{.units = 6, .num_heads = 2, .source2_units = 3};
 const HierarchicalAttentionConfig kHierarchical{.units = 6, .num_heads = 2, .long_units = 3};
 
@@ -183,7 +183,7 @@ void expect_to_follow_its_weights(const ConfigOf<Layer>& config) {
   for (int change = 0; change < 3; ++change) {
     auto call = hosted.renew(places);
     EXPECT_EQ(call->layer().forced_route(), SequenceRoute::kRightValue);
-    EXPECT_FALSE(call->has_folds(1)) << "those of the weights before";
+    EXPECT_FALSE(call->has_folds(1)) << "folds of the earlier weights";
     call->note_folds(3);
     EXPECT_TRUE(call->has_folds(1) && call->has_folds(2) && !call->has_folds(4));
     expected.set_route(SequenceRoute::kRightValue);
@@ -195,27 +195,28 @@ void expect_to_follow_its_weights(const ConfigOf<Layer>& config) {
 
     given[static_cast<std::size_t>(change)] += 1;
     EXPECT_EQ(hosted.current(places), nullptr);
-    EXPECT_TRUE(same_bits(pair_forward(call->layer()), pair_forward(expected))) << "as it began";
+    EXPECT_TRUE(same_bits(pair_forward(call->layer()), pair_forward(expected)))
+        << "with the weights it began with";
     expected.set_parameters(given);
-    if (change == 1) call.reset();  // its memory is used again
+    if (change == 1) call.reset();  // its memory is reused
     hosted.renew(places);
   }
   EXPECT_EQ(hosted.folds(), 6);
 }
 
-TEST(HostedLayer, PairLayersFollowTheirWeights) {
+TEST(HostedLayer, PairLayersFollowChangesOfTheirWeights) {
   expect_to_follow_its_weights<CrossAttention<float>>(kCross);
   expect_to_follow_its_weights<HierarchicalAttention<float>>(kHierarchical);
 }
 
-TEST(HostedLayer, PairLayersRefuseWhatTheirConfigsRefuse) {
+TEST(HostedLayer, PairLayersRefuseInvalidConfigs) {
   EXPECT_THROW(HostedLayer<CrossAttention<float>>({.units = 4, .num_heads = 0}),
                std::invalid_argument);
   EXPECT_THROW(HostedLayer<HierarchicalAttention<float>>({.units = 0, .num_heads = 1}),
                std::invalid_argument);
 }
 
-TEST(Hosted, FloatsHoldBfloat16NumbersBitByBit) {
+TEST(Hosted, HoldsBfloat16ComparesBitByBit) {
   const std::vector<std::uint16_t> halves = {0x3f80, 0x8000, 0x7fc0, 0x0001, 0xff80};
   std::vector<float> floats;
   for (const std::uint16_t half : halves) floats.push_back(kernels::from_bfloat16(half));

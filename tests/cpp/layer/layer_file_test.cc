@@ -1,4 +1,4 @@
-// Saving and loading a layer, and files made to break loading.
+// Saving and loading a layer, and files that try to break loading.
 
 #include <gtest/gtest.h>
 
@@ -40,7 +40,7 @@ std::vector<T> values_of(const MemoryAugmentedAttention<T>& layer) {
 }
 
 // The example of docs/format.md.
-TEST(LayerFileBytes, AreThoseOfTheSpecification) {
+TEST(LayerFileBytes, FollowTheSpecification) {
   MemoryAugmentedAttentionConfig config;
   config.units = config.memory_size = config.num_heads = 1;
   config.use_bias = false;
@@ -142,11 +142,13 @@ class HostileLayerFile : public testing::HostileFile<MemoryAugmentedAttention<fl
   }
 };
 
-TEST_F(HostileLayerFile, TruncationAtEveryByte) { expect_truncations_refused(); }
+TEST_F(HostileLayerFile, RefusesTruncationAtEveryByte) { expect_truncations_refused(); }
 
-TEST_F(HostileLayerFile, EveryBitOfTheHeaderFlipped) { expect_flips_refused({0, 1, 2, 4, 5}, 20); }
+TEST_F(HostileLayerFile, RefusesMostFlippedBitsOfTheHeader) {
+  expect_flips_refused({0, 1, 2, 4, 5}, 20);
+}
 
-TEST_F(HostileLayerFile, Metadata) {
+TEST_F(HostileLayerFile, RefusesWrongMetadata) {
   refuse_metadata("format", "memattn.Other",
                   "__metadata__: format: found \"memattn.Other\", expected memattn.Memory");
   refuse_metadata("format", "", "format: found \"\"");
@@ -168,10 +170,10 @@ TEST_F(HostileLayerFile, Metadata) {
   write_parts(tensors_, {});
   expect_error("found no key format");
   write_metadata("made by", "someone");
-  EXPECT_EQ(load_error(), "") << "further metadata is free";
+  EXPECT_EQ(load_error(), "") << "other metadata is allowed";
 }
 
-TEST_F(HostileLayerFile, ConfigOfAnotherLayer) {
+TEST_F(HostileLayerFile, RefusesTheConfigOfAnotherLayer) {
   refuse_metadata("config", R"({"units":3,"memory_size":3,"num_heads":2,"key_dim":2})",
                   "tensor \"memory\": found shape (2, 3), expected (3, 3)");
   refuse_metadata("config",
@@ -182,8 +184,8 @@ TEST_F(HostileLayerFile, ConfigOfAnotherLayer) {
                   "tensor \"value.kernel\": found shape (3, 2, 2), expected (3, 2, 3)");
 }
 
-// A small file whose config asks for terabytes: refused from the header.
-TEST_F(HostileLayerFile, EnormousConfig) {
+// A small file whose config claims terabytes is refused after its header.
+TEST_F(HostileLayerFile, RefusesAnEnormousConfig) {
   for (const char* config :
        {R"({"units":1000000,"memory_size":1000000,"num_heads":2})",
         R"({"units":1048576,"memory_size":1048576,"num_heads":1,"key_dim":1})",
@@ -196,7 +198,7 @@ TEST_F(HostileLayerFile, EnormousConfig) {
   }
 }
 
-TEST_F(HostileLayerFile, Tensors) {
+TEST_F(HostileLayerFile, RefusesMissingAndWrongTensors) {
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const std::string place = "tensor \"" + tensors_[i].name + "\"";
 
@@ -226,21 +228,21 @@ TEST_F(HostileLayerFile, Tensors) {
   expect_error("header: found tensor \"more\", expected only the layer's weights");
 }
 
-TEST_F(HostileLayerFile, TensorsMayStandInAnyOrder) {
+TEST_F(HostileLayerFile, AcceptsTensorsInAnyOrder) {
   const auto before = values_of(MemoryAugmentedAttention<float>::load(path_));
   const std::vector<Tensor> reversed(tensors_.rbegin(), tensors_.rend());
   write_parts(reversed, metadata_);
   EXPECT_EQ(values_of(MemoryAugmentedAttention<float>::load(path_)), before);
 }
 
-TEST_F(HostileLayerFile, TheOtherTypeSaysHowToLoadIt) {
+TEST_F(HostileLayerFile, ErrorsOfTheOtherTypeSayHowToLoadIt) {
   MemoryAugmentedAttention<double>(small_config()).save(path_);
   EXPECT_EQ(load_error(), path_.string() + ": tensor \"memory\": found dtype F64, expected F32; " +
                               "load this file as double (float64)");
   EXPECT_EQ(layer_file_dtype(path_), "float64");
   MemoryAugmentedAttention<float>(small_config()).save(path_);
   EXPECT_THROW(static_cast<void>(MemoryAugmentedAttention<double>::load(path_)), FormatError);
-  // Half float, half double is neither.
+  // A file with both float and double is neither.
   for (Tensor& tensor : tensors_) {
     if (tensor.name == "memory") continue;
     tensor.dtype = "F64";
@@ -250,7 +252,7 @@ TEST_F(HostileLayerFile, TheOtherTypeSaysHowToLoadIt) {
   expect_error("found dtype F64, expected F32");
 }
 
-TEST_F(HostileLayerFile, MissingFileAndFolder) {
+TEST_F(HostileLayerFile, AMissingFileOrAFolderIsAnError) {
   EXPECT_THROW(static_cast<void>(MemoryAugmentedAttention<float>::load(folder_ / "none")),
                std::system_error);
   EXPECT_THROW(static_cast<void>(MemoryAugmentedAttention<float>::load(folder_.path())),

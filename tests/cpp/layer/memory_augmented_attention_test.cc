@@ -1,5 +1,6 @@
-// What the class promises besides numbers: checks before anything is written, empty calls, masks
-// and scores that change nothing else, weights by name, one fold a change, and use by many threads.
+// The promises of the class besides its numbers: checks before anything is written, empty calls,
+// masks and scores without side effects, weights by name, one fold per change, and use by many
+// threads.
 #include "memattn/memory_augmented_attention.h"
 
 #include <algorithm>
@@ -59,7 +60,7 @@ TEST(MemoryAugmentedAttention, StartsAsDocumented) {
   EXPECT_EQ(largest_magnitude(MemoryAugmentedAttention<double>(config).weight("memory")), 0);
 }
 
-TEST(MemoryAugmentedAttention, SameSeedSameWeightsOtherSeedOthers) {
+TEST(MemoryAugmentedAttention, WeightsDependOnTheSeed) {
   MemoryAugmentedAttentionConfig config = small_config();
   const Layer first(config), again(config);
   EXPECT_TRUE(same_bits(first.parameters(), again.parameters()));
@@ -86,7 +87,7 @@ TEST(MemoryAugmentedAttention, NamesItsWeightsInKerasOrder) {
   EXPECT_EQ(Layer(config).weight_infos().size(), 5u);
 }
 
-TEST(MemoryAugmentedAttention, SummaryShowsWeightsAndPath) {
+TEST(MemoryAugmentedAttention, SummaryShowsWeightsAndRoute) {
   EXPECT_EQ(Layer({.units = 64, .memory_size = 20, .num_heads = 4}).summary(),
             "MemoryAugmentedAttention  float32  folded route  units 64  memory_size 20  "
             "num_heads 4  key_dim 64  value_dim 64\n"
@@ -102,7 +103,7 @@ TEST(MemoryAugmentedAttention, SummaryShowsWeightsAndPath) {
             "  total                               67,648\n");
 }
 
-TEST(MemoryAugmentedAttention, TakesThePathWithLessWork) {
+TEST(MemoryAugmentedAttention, ChoosesTheRouteWithLessWork) {
   MemoryAugmentedAttentionConfig config = small_config();
   EXPECT_EQ(Layer(config).route(), Route::kFolded);
   config.key_dim = 1;  // 2*6*5 > 6*1 + 1*5 + 5*1 + 1*6
@@ -117,7 +118,7 @@ TEST(MemoryAugmentedAttention, TakesThePathWithLessWork) {
   EXPECT_EQ(layer.route(), Route::kFolded);
 }
 
-TEST(MemoryAugmentedAttention, EveryChangeOfWeightsIsSeen) {
+TEST(MemoryAugmentedAttention, EveryChangeOfWeightsTakesEffect) {
   Layer layer(small_config());
   const auto x = normal_array<float>(2 * 3 * 6, 1);
   const auto other = Layer({.units = 6, .memory_size = 5, .num_heads = 2, .seed = 8});
@@ -151,14 +152,14 @@ TEST(MemoryAugmentedAttention, AnEditThatThrowsIsUndone) {
   EXPECT_TRUE(same_bits(run(layer, x, 2), before));
 }
 
-TEST(MemoryAugmentedAttention, TakesItsOwnWeights) {
+TEST(MemoryAugmentedAttention, SettersAcceptTheLayersOwnWeights) {
   Layer layer(small_config());
   const auto x = normal_array<float>(2 * 3 * 6, 1);
   const auto before = run(layer, x, 2);
   layer.set_parameters(layer.parameters());
   layer.set_weight("query.kernel", layer.weight("query.kernel"));
   EXPECT_TRUE(same_bits(run(layer, x, 2), before));
-  // A part of the buffer that overlaps the weight: its values of before the call.
+  // A part of the buffer that overlaps the weight: the call uses its earlier values.
   const auto size = static_cast<std::size_t>(layer.weight("query.kernel").size());
   const auto shifted = layer.parameters().subspan(layer.weight("memory").size() - 1, size);
   const std::vector<float> expected(shifted.begin(), shifted.end());
@@ -166,7 +167,7 @@ TEST(MemoryAugmentedAttention, TakesItsOwnWeights) {
   EXPECT_TRUE(same_bits(layer.weight("query.kernel"), std::span<const float>(expected)));
 }
 
-TEST(MemoryAugmentedAttention, CopiesAreApart) {
+TEST(MemoryAugmentedAttention, CopiesAreIndependent) {
   Layer layer(small_config());
   const auto x = normal_array<float>(6, 1);
   Layer copy(layer), assigned(Layer({.units = 1, .memory_size = 1, .num_heads = 1}));
@@ -205,8 +206,8 @@ TEST(MemoryAugmentedAttention, ScoresDoNotChangeTheOutput) {
   }
 }
 
-// Tokens do not see each other: any cut of the batch gives the same bits, in place or not.
-TEST(MemoryAugmentedAttention, AnyCutOfTheTokensGivesTheSameBits) {
+// Tokens do not see each other: any split of the batch gives the same bits, in place or not.
+TEST(MemoryAugmentedAttention, AnySplitOfTheTokensGivesTheSameBits) {
   const Layer layer({.units = 33, .memory_size = 17, .num_heads = 5});
   const auto x = normal_array<float>(50 * 33, 1);
   const auto whole = run(layer, x, 1);
@@ -232,7 +233,7 @@ TEST(MemoryAugmentedAttention, EmptyCallsGiveEmptyResults) {
   EXPECT_EQ(largest_magnitude(grad), 0);
 }
 
-TEST(MemoryAugmentedAttention, RefusesWhatDoesNotFitBeforeWriting) {
+TEST(MemoryAugmentedAttention, RefusesWrongSizesBeforeWriting) {
   const Layer layer(small_config());
   const std::vector<float> x(36);
   std::vector<float> y(36, 9.0f), scores(60, 9.0f), grad(layer.parameters().size(), 9.0f);
@@ -249,7 +250,7 @@ TEST(MemoryAugmentedAttention, RefusesWhatDoesNotFitBeforeWriting) {
   EXPECT_EQ(message_of([&] { layer.forward(x, {.batch = std::int64_t{1} << 62, .steps = 4}, y); }),
             "forward: batch * steps * units: found 4611686018427387904 * 4 * 6, expected a product "
             "below 2^63");
-  // Also where the product modulo 2^64 is the number of values.
+  // Even if the product modulo 2^64 equals the number of values.
   EXPECT_EQ(
       message_of([&] { layer.forward({}, {.batch = std::int64_t{1} << 62, .steps = 4}, {}); }),
       "forward: batch * steps * units: found 4611686018427387904 * 4 * 6, expected a product "
@@ -324,7 +325,7 @@ TEST(MemoryAugmentedAttention, DropoutFollowsSeedAndStep) {
   config.seed = 6;
   const Layer reseeded(config, layer.parameters());
   EXPECT_FALSE(same_bits(run(reseeded, x, 1, {.training = true, .dropout_step = 1}), first));
-  // Inverted: the mean over many draws is the output without dropout.
+  // Dropout is inverted: the mean over many draws is the output without dropout.
   std::vector<double> mean(4);
   for (std::uint64_t step = 0; step < 4000; ++step) {
     const auto y = run(layer, x, 1, {.training = true, .dropout_step = step});
@@ -333,7 +334,7 @@ TEST(MemoryAugmentedAttention, DropoutFollowsSeedAndStep) {
   for (std::size_t u = 0; u < 4; ++u) EXPECT_NEAR(mean[u], static_cast<double>(still[u]), 2e-3);
 }
 
-TEST(MemoryAugmentedAttention, ManyThreadsUseOneLayer) {
+TEST(MemoryAugmentedAttention, ManyThreadsMayUseOneLayer) {
   const Layer layer({.units = 16, .memory_size = 12, .num_heads = 3});
   const auto x = normal_array<float>(40 * 16, 1), g = normal_array<float>(40 * 16, 2);
   const auto expected = run(layer, x, 4);

@@ -1,5 +1,5 @@
-// After construction and one warm-up call, forward neither allocates nor locks: this program counts
-// every call of malloc and its kin, of operator new, and of the mutex functions.
+// After construction and one warm-up call, forward neither allocates nor locks. This program counts
+// every call of malloc and its variants, of operator new, and of the mutex functions.
 #include <dlfcn.h>
 #include <pthread.h>
 
@@ -23,8 +23,8 @@ Function* next(const char* name) {
 }
 }  // namespace
 
-// The sanitizers bring a malloc of their own; under them operator new alone is counted. g++ and
-// clang++ each have their own way to say that a sanitizer is on.
+// The sanitizers have their own malloc; with them only operator new is counted. g++ and clang++
+// announce a sanitizer in different ways.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define MEMATTN_IS_SANITIZED 1
 #elif defined(__has_feature)
@@ -68,7 +68,7 @@ int pthread_rwlock_rdlock(pthread_rwlock_t* lock) {
 }
 #endif
 
-// Not inlined: a compiler that saw through them would take malloc and delete for a mismatched pair.
+// Not inlined: a compiler that saw the body would report malloc and delete as a mismatched pair.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
   if (void* block = std::malloc(size ? size : 1)) return block;
@@ -80,7 +80,7 @@ int pthread_rwlock_rdlock(pthread_rwlock_t* lock) {
 namespace memattn::testing {
 namespace {
 
-// Calls `work` twice and gives what the second call counted.
+// Calls `work` twice and returns the counts of the second call.
 template <typename Work>
 std::pair<long, long> second_call(Work work) {
   work();
@@ -90,12 +90,12 @@ std::pair<long, long> second_call(Work work) {
 }
 const std::pair<long, long> kNothing{0, 0};
 
-TEST(NoAllocation, TheCountersCount) {
+TEST(NoAllocation, TheCountersDetectAllocationsAndLocks) {
   const auto [allocated, locked] = second_call([] {
     pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
     pthread_mutex_lock(&mutex);
     pthread_mutex_unlock(&mutex);
-    // Through volatile pointers, or the compiler takes each pair away.
+    // Through volatile pointers, since the compiler would otherwise remove each pair.
     void* volatile block = ::operator new(100);
     ::operator delete(block);
     block = std::malloc(10);
@@ -136,14 +136,14 @@ void expect_nothing(Route route) {
             kNothing);
 }
 
-TEST(NoAllocation, InForwardBackwardAndFold) {
+TEST(NoAllocation, HappensInForwardBackwardAndFold) {
   expect_nothing<float>(Route::kFolded);
   expect_nothing<float>(Route::kProjected);
   expect_nothing<double>(Route::kFolded);
   expect_nothing<double>(Route::kProjected);
 }
 
-// Folds of changed weights included: the first call after a change makes them, where they were.
+// Includes folds of changed weights, which the first call after a change computes in place.
 template <typename T>
 void expect_nothing_of_siblings(std::int64_t way) {
   CrossAttention<T> cross({.units = 16, .num_heads = 3, .source1_units = 5, .dropout = 0.1});
@@ -176,15 +176,15 @@ void expect_nothing_of_siblings(std::int64_t way) {
             kNothing);
 }
 
-TEST(NoAllocation, InTheSiblings) {
+TEST(NoAllocation, HappensInTheSiblings) {
   for (std::int64_t way = 0; way < kSequenceWays; ++way) {
     expect_nothing_of_siblings<float>(way);
     expect_nothing_of_siblings<double>(way);
   }
 }
 
-// Many tokens, which the pool's threads share: the scratch is the caller's, whoever computes.
-TEST(NoAllocation, OnThePoolOfThreads) {
+// Many tokens, shared by the pool's threads: the scratch belongs to the caller on any thread.
+TEST(NoAllocation, HappensOnTheThreadPool) {
   set_num_threads(4);
   const MemoryAugmentedAttention<float> layer({.units = 16, .memory_size = 100, .num_heads = 4});
   const auto x = normal_array<float>(3000 * 16, 1);
@@ -195,7 +195,7 @@ TEST(NoAllocation, OnThePoolOfThreads) {
   set_num_threads(1);
 }
 
-TEST(NoAllocation, InAnotherThreadAfterItsOwnWarmUp) {
+TEST(NoAllocation, HappensInAnotherThreadAfterItsOwnWarmUp) {
   const MemoryAugmentedAttention<float> layer({.units = 16, .memory_size = 12, .num_heads = 3});
   std::pair<long, long> counted;
   std::thread([&] {

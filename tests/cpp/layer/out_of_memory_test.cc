@@ -1,5 +1,5 @@
-// Out of memory, at any allocation of any call of the layer: std::bad_alloc comes out and nothing
-// else, nothing leaks (AddressSanitizer's build sees to that), and what was there is unchanged.
+// Out of memory at any allocation of any call of the layer: only std::bad_alloc is thrown, nothing
+// leaks (checked by AddressSanitizer's build), and existing objects are unchanged.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -40,8 +40,8 @@ const MemoryAugmentedAttentionConfig& config() {
   return config;
 }
 
-// What a user sees of a layer: its weights and what it computes, before it is changed and after it
-// is told to compute in another way.
+// The observable state of a layer: its weights and results, in its own precision and after a switch
+// to another one.
 struct Seen {
   std::vector<float> parameters, output, gradients;
   std::string summary;
@@ -60,14 +60,15 @@ struct Seen {
 
 class OutOfMemory : public ::testing::Test {
  protected:
-  // Calls attempt() without memory at each of its allocations. After each failure `layer`, which it
-  // may change, must be what it was, and able to do all that attempt() does.
+  // Calls attempt() with each of its allocations failing. After each failure `layer`, which
+  // attempt() may change, must have its old state, and must be able to do everything that attempt()
+  // does.
   template <typename Attempt>
   void sweep(const Layer& layer, const Attempt& attempt, int at_least = 1) {
     const Seen before(layer);
     const long failed = sweep_allocations(
         [&] {
-          release_scratch();  // which would only be allocated the first time
+          release_scratch();  // which is allocated only the first time
           attempt();
         },
         [&] { EXPECT_TRUE(Seen(layer) == before); });
@@ -80,13 +81,13 @@ class OutOfMemory : public ::testing::Test {
   std::vector<float> x_ = normal_array<float>(kValues, 4);
 };
 
-TEST_F(OutOfMemory, ToConstruct) {
+TEST_F(OutOfMemory, InConstruction) {
   sweep(layer_, [] { const Layer made(config()); }, 5);
   const std::vector<float> weights = other_weights();
   sweep(layer_, [&] { const Layer made(config(), weights); }, 5);
 }
 
-TEST_F(OutOfMemory, ToCopy) {
+TEST_F(OutOfMemory, InCopies) {
   sweep(layer_, [&] { const Layer copy(layer_); }, 5);
   const Layer other(config(), other_weights());
   const Seen of_other(other), before(layer_);
@@ -106,7 +107,7 @@ TEST_F(OutOfMemory, ToCopy) {
   EXPECT_TRUE(Seen(layer_) == of_other);
 }
 
-TEST_F(OutOfMemory, ToCompute) {
+TEST_F(OutOfMemory, InForwardAndBackward) {
   for (const Route route : {Route::kFolded, Route::kProjected}) {
     layer_.set_route(route);
     std::vector<float> y(kValues), grad_x(kValues), gradients(layer_.parameters().size());
@@ -127,8 +128,8 @@ TEST_F(OutOfMemory, ToCompute) {
   }
 }
 
-// A call that fails must leave the layer as it was; the calls that follow in the sweep find it so.
-TEST_F(OutOfMemory, ToChangeWeights) {
+// A failed call must leave the layer unchanged for the next calls of the sweep.
+TEST_F(OutOfMemory, InChangesOfWeights) {
   for (const Route route : {Route::kFolded, Route::kProjected}) {
     layer_.set_route(route);
     const std::vector<float> weights = other_weights();
@@ -170,7 +171,7 @@ TEST_F(OutOfMemory, ToChangeWeights) {
   }
 }
 
-TEST_F(OutOfMemory, ToSave) {
+TEST_F(OutOfMemory, InSave) {
   const TemporaryFolder folder;
   const std::filesystem::path file = folder / "layer";
   Layer(config(), other_weights()).save(file);
@@ -182,7 +183,8 @@ TEST_F(OutOfMemory, ToSave) {
                           ASSERT_EQ(folder.names(), std::vector<std::string>{"layer"});
                         });
   EXPECT_GT(failed, 50);
-  // Over an old file, which stays whole; every so often, since each of these saves syncs a disk.
+  // Over an old file, which stays complete; only every seventh allocation, since each save syncs a
+  // disk.
   for (long index = 0;; index += 7) {
     if (!testing::fails_at_allocation(index, testing::Failure::kForGood,
                                       [&] { layer_.save(file); })) {
@@ -194,7 +196,7 @@ TEST_F(OutOfMemory, ToSave) {
   EXPECT_EQ(folder.names(), (std::vector<std::string>{"layer", "new"}));
 }
 
-TEST_F(OutOfMemory, ToLoad) {
+TEST_F(OutOfMemory, InLoad) {
   const TemporaryFolder folder;
   layer_.save(folder / "layer");
   sweep(layer_, [&] { EXPECT_NO_FATAL_FAILURE((void)Layer::load(folder / "layer")); }, 50);
@@ -202,8 +204,8 @@ TEST_F(OutOfMemory, ToLoad) {
   EXPECT_TRUE(Seen(Layer::load(folder / "layer")) == Seen(layer_));
 }
 
-// The errors of a reader take memory as well: those of every stage of it.
-TEST_F(OutOfMemory, ToRefuseAFile) {
+// The reader's errors allocate memory as well, at every stage.
+TEST_F(OutOfMemory, InErrorsOfTheReader) {
   const TemporaryFolder folder;
   std::string many = "{";
   for (int i = 0; i < 40; ++i) many += "\"" + std::string(40, 'n') + std::to_string(i) + "\":[{}],";
@@ -216,22 +218,22 @@ TEST_F(OutOfMemory, ToRefuseAFile) {
     const auto attempt = [&] {
       try {
         (void)Layer::load(folder / "file");
-        ADD_FAILURE() << "taken: " << header;
+        ADD_FAILURE() << "accepted: " << header;
       } catch (const FormatError&) {
-        // as it should be
+        // The expected error.
       }
     };
     EXPECT_GT(sweep_allocations(attempt, [] {}), 5) << header;
   }
 }
 
-TEST_F(OutOfMemory, ForJson) {
+TEST_F(OutOfMemory, InJson) {
   const std::string text = to_json(config());
   EXPECT_GT(sweep_allocations([] { (void)to_json(config()); }, [] {}), 5);
   EXPECT_GT(sweep_allocations([&] { EXPECT_TRUE(config_from_json(text) == config()); }, [] {}), 5);
 }
 
-// The siblings: folds are made by calls, so the calls are where memory may be missing.
+// The siblings fold during calls, so the calls may run out of memory.
 template <typename Sibling, typename Config, typename Run>
 void sweep_sibling(const Config& config, const Run& run) {
   Sibling layer(config);
@@ -269,7 +271,7 @@ void sweep_sibling(const Config& config, const Run& run) {
   const std::filesystem::path file = folder / "layer";
   layer.save(file);
   const std::string saved = read_all(file);
-  // Over the file, which stays whole; every so often, since each of these saves syncs a disk.
+  // Over the file, which stays complete; only every few allocations, since each save syncs a disk.
   for (long index = 0;
        testing::fails_at_allocation(index, testing::Failure::kForGood, [&] { layer.save(file); });
        index += 7) {
@@ -281,7 +283,7 @@ void sweep_sibling(const Config& config, const Run& run) {
   EXPECT_GT(sweep_allocations([&] { static_cast<void>(layer_file_info(file)); }, expect_same), 50);
 }
 
-TEST(OutOfMemoryOfSiblings, OfCrossAttention) {
+TEST(OutOfMemoryOfSiblings, InCrossAttention) {
   const auto x1 = normal_array<float>(2 * 5 * 4, 1), x2 = normal_array<float>(2 * 3 * 6, 2);
   sweep_sibling<CrossAttention<float>>(
       CrossAttentionConfig{.units = 6, .num_heads = 2, .source1_units = 4},
@@ -295,7 +297,7 @@ TEST(OutOfMemoryOfSiblings, OfCrossAttention) {
       });
 }
 
-TEST(OutOfMemoryOfSiblings, OfHierarchicalAttention) {
+TEST(OutOfMemoryOfSiblings, InHierarchicalAttention) {
   const auto x1 = normal_array<float>(2 * 5 * 4, 1), x2 = normal_array<float>(2 * 5 * 6, 2);
   sweep_sibling<HierarchicalAttention<float>>(
       HierarchicalAttentionConfig{.units = 6, .num_heads = 2, .short_units = 4},

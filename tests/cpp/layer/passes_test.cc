@@ -1,4 +1,4 @@
-// Passes over many tokens, shared by threads: the same bits at any number of them.
+// Passes over many tokens, shared by threads, have the same bits for any number of threads.
 #include <cstring>
 #include <thread>
 
@@ -8,8 +8,8 @@
 namespace memattn::testing {
 namespace {
 
-// Values, gradients and fifty steps of training, at any number of threads: with many tokens for
-// few weights, and with weights so many that threads share the fold, too.
+// Compares values, gradients and fifty training steps for any number of threads: with many tokens
+// for few weights, and with so many weights that threads share the fold, too.
 void expect_same_bits(const MemoryAugmentedAttentionConfig& config, std::int64_t batch,
                       std::int64_t steps) {
   const auto x = normal_array<float>(batch * steps * config.units, 1);
@@ -41,13 +41,13 @@ void expect_same_bits(const MemoryAugmentedAttentionConfig& config, std::int64_t
   EXPECT_EQ(std::memcmp(long_together.data(), long_alone.data(), long_alone.size() * 4), 0);
 }
 
-TEST(Passes, GiveTheSameBits) {
+TEST(Passes, GiveTheSameBitsForAnyNumberOfThreads) {
   expect_same_bits({.units = 33, .memory_size = 20, .num_heads = 3, .dropout = 0.2, .seed = 3}, 14,
                    50);
   expect_same_bits({.units = 64, .memory_size = 20, .num_heads = 4, .seed = 3}, 2, 150);
 }
 
-// 64 threads call one layer, which would like several threads for each call.
+// 64 threads call one layer, and each call could use several threads.
 TEST(Passes, ManyCallersShareThePool) {
   set_num_threads(4);
   const MemoryAugmentedAttention<float> layer({.units = 32, .memory_size = 64, .num_heads = 4});

@@ -1,5 +1,5 @@
-// The memory layer in bfloat16: how far its output is from float64, and that masks, NaN, few
-// tokens, threads and cuts of the batch are as in float32.
+// The memory layer in bfloat16: its error against float64. Masks, NaN, few tokens, threads and
+// splits of the batch behave as in float32.
 #include "testing/precision.h"
 
 #include <cmath>
@@ -14,7 +14,7 @@
 namespace memattn::testing {
 namespace {
 
-// The output of `problem`, in the precision of `config`.
+// Returns the output of `problem` in the precision of `config`.
 template <typename T>
 std::vector<T> output(const Problem& problem, Route route, Precision precision,
                       std::vector<T>* scores = nullptr) {
@@ -42,13 +42,13 @@ void expect_close(const Problem& problem, Route route) {
   } else {
     EXPECT_LE(relative_l2(found, expected), 6e-3);
   }
-  // Not float32 by mistake.
+  // Not accidentally float32.
   EXPECT_GT(relative_l2(found, expected), 1e-5);
 }
 
 class PrecisionTest : public ::testing::TestWithParam<Route> {
  protected:
-  // Odd sizes everywhere, and more tokens than a tile has.
+  // Odd sizes everywhere, and more tokens than a tile.
   static Problem odd_problem(std::uint64_t seed = 1) {
     Problem problem;
     problem.config = {.units = 21, .memory_size = 7, .num_heads = 3, .key_dim = 5, .value_dim = 9};
@@ -129,7 +129,7 @@ TEST_P(PrecisionTest, LargeLogitsAreNearFloat64) {
   }
 }
 
-TEST_P(PrecisionTest, MasksAreThoseOfFloat32) {
+TEST_P(PrecisionTest, MasksActAsInFloat32) {
   for (const FullyMasked fully_masked : {FullyMasked::kZero, FullyMasked::kUniform}) {
     for (const bool causal : {false, true}) {
       Problem problem = odd_problem();
@@ -171,7 +171,7 @@ TEST_P(PrecisionTest, AMaskedSlotWithNanDoesNotLeak) {
   }
 }
 
-TEST_P(PrecisionTest, TokensWithNanStayAlone) {
+TEST_P(PrecisionTest, TokensWithNanDoNotAffectOthers) {
   Problem problem = odd_problem();
   const auto clean = output<float>(problem, GetParam(), Precision::kBFloat16);
   problem.x[21 * 30 + 4] = std::nan("");
@@ -186,7 +186,7 @@ TEST_P(PrecisionTest, TokensWithNanStayAlone) {
 }
 
 // One call, calls of one to four tokens, and any number of threads.
-TEST_P(PrecisionTest, CutsAndThreadsGiveTheSameBits) {
+TEST_P(PrecisionTest, SplitsAndThreadsGiveTheSameBits) {
   for (const double size : {1.0, 0.01, 3.0}) {  // 3: some tokens' logits are large, some are not
     Problem problem;
     problem.config = {.units = 33, .memory_size = 17, .num_heads = 3};
@@ -256,7 +256,7 @@ TEST_P(PrecisionTest, TrainingIsInFloat32) {
   }
 }
 
-TEST_P(PrecisionTest, FollowsTheWeightsTheRouteAndCopies) {
+TEST_P(PrecisionTest, FollowsChangesOfWeightsAndRouteAndCopies) {
   Problem problem = odd_problem();
   const auto expected = output<float>(problem, GetParam(), Precision::kBFloat16);
   MemoryAugmentedAttentionConfig config = problem.config;
@@ -280,7 +280,7 @@ TEST_P(PrecisionTest, FollowsTheWeightsTheRouteAndCopies) {
   EXPECT_NE(layer.summary().find("float32, products in bfloat16"), std::string::npos);
 }
 
-TEST(Precision, OfDoublesIsRefused) {
+TEST(Precision, BFloat16IsRefusedForDoubles) {
   const MemoryAugmentedAttentionConfig config{
       .units = 4, .memory_size = 3, .num_heads = 2, .precision = Precision::kBFloat16};
   const std::string message =
@@ -293,7 +293,7 @@ TEST(Precision, OfDoublesIsRefused) {
   layer.set_precision(Precision::kFloat32);
 }
 
-TEST(Precision, StandsInTheConfigWhereItIsNotFloat32) {
+TEST(Precision, IsInTheJsonOnlyIfItIsNotFloat32) {
   MemoryAugmentedAttentionConfig config{.units = 4, .memory_size = 3, .num_heads = 2};
   EXPECT_EQ(to_json(config).find("precision"), std::string::npos);
   config.precision = Precision::kBFloat16;

@@ -1,4 +1,4 @@
-// What runs, and what memory a thread and a layer hold.
+// The instruction set in use, and the memory that a thread and a layer hold.
 #include "memattn/runtime.h"
 
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ TEST(Runtime, TheActiveInstructionSetIsTheForcedOne) {
   }
 }
 
-TEST(Runtime, ScratchIsOfTheThreadAndCanBeReleased) {
+TEST(Runtime, ScratchBelongsToTheThreadAndCanBeReleased) {
   std::thread([] {
     EXPECT_EQ(scratch_bytes(), 0);
     const MemoryAugmentedAttention<float> layer({.units = 16, .memory_size = 8, .num_heads = 2});
@@ -46,8 +46,8 @@ TEST(Runtime, ScratchIsOfTheThreadAndCanBeReleased) {
   }).join();
 }
 
-// The formula of memory_augmented_attention.h.
-TEST(Runtime, ALayerSaysWhatItKeeps) {
+// The formula in memory_augmented_attention.h.
+TEST(Runtime, KeptBytesFollowsItsFormula) {
   constexpr std::int64_t U = 16, S = 8, H = 2, D = 3, Dv = 5;
   MemoryAugmentedAttention<float> layer(
       {.units = U, .memory_size = S, .num_heads = H, .key_dim = D, .value_dim = Dv});

@@ -12,7 +12,7 @@ namespace {
 class ScoresCacheTest : public ::testing::TestWithParam<Route> {
  protected:
   ScoresCacheTest() {
-    // More tokens than a tile, and no multiple of one; every option that touches scores.
+    // More tokens than a tile, not a multiple of one, and every option that affects scores.
     problem_.config = {.units = 9,
                        .memory_size = 21,
                        .num_heads = 7,
@@ -42,7 +42,7 @@ class ScoresCacheTest : public ::testing::TestWithParam<Route> {
                   problem_.options, {}, kept);
     return y;
   }
-  // grad_x and grad_parameters, one after the other.
+  // Returns grad_x and grad_parameters, one after the other.
   template <typename T>
   std::vector<T> backward(const MemoryAugmentedAttention<T>& layer, const ScoresCache<T>* kept) {
     std::vector<T> grad(problem_.x.size() + problem_.weights.size());
@@ -75,8 +75,8 @@ TEST_P(ScoresCacheTest, ChangesNoBit) {
   expect_same_bits<double>();
 }
 
-// Scores that are not the layer's own show in the gradients: so backward does read them.
-TEST_P(ScoresCacheTest, IsWhatBackwardReads) {
+// Scores other than the layer's own change the gradients, so backward does read them.
+TEST_P(ScoresCacheTest, BackwardReadsIt) {
   const auto subject = layer<float>();
   ScoresCache<float> kept;
   forward<float>(subject, &kept);
@@ -87,7 +87,7 @@ TEST_P(ScoresCacheTest, IsWhatBackwardReads) {
   EXPECT_NE(backward<float>(subject, &kept), expected);
 }
 
-TEST_P(ScoresCacheTest, WhatIsTooLargeIsComputedAgain) {
+TEST_P(ScoresCacheTest, ScoresThatAreTooLargeAreComputedAgain) {
   const auto subject = layer<float>();
   ScoresCache<float> small(3 * 71 * 7 * 21 * 4 - 1);
   forward<float>(subject, &small);

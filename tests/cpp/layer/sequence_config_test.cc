@@ -21,7 +21,7 @@ namespace {
 
 using Width = std::optional<std::int64_t>;
 
-// What the two configs call alike things.
+// The names of corresponding options in the two configs.
 template <typename Config>
 struct Names;
 template <>
@@ -45,7 +45,7 @@ struct Names<HierarchicalAttentionConfig> {
   }
 };
 
-// The message of the std::invalid_argument that `work` throws; "" for none.
+// Returns the message of the std::invalid_argument that `work` throws, or "" for none.
 template <typename Work>
 std::string error_of(const Work& work) {
   try {
@@ -78,7 +78,7 @@ class SequenceConfig : public ::testing::Test {
     return error_of([&] { static_cast<void>(Names<Config>::from_json(json)); });
   }
 
-  // Expects the message that names `option`.
+  // Expects an error that names `option`.
   static void refuse(std::string_view option, const std::function<void(Config&)>& set) {
     Config config{.units = 64, .num_heads = 4, .key_dim = 2, .value_dim = 2};
     set(config);
@@ -135,7 +135,7 @@ TYPED_TEST(SequenceConfig, EveryFieldCountsInComparisons) {
   }
 }
 
-TYPED_TEST(SequenceConfig, ValidateTakesWhatIsFine) {
+TYPED_TEST(SequenceConfig, ValidateAcceptsValidOptions) {
   EXPECT_EQ(this->invalid(this->small()), "");
   EXPECT_EQ(this->invalid(this->full()), "");
   EXPECT_EQ(this->invalid({.units = 1, .num_heads = 1}), "");
@@ -193,7 +193,7 @@ TYPED_TEST(SequenceConfig, EveryBadValueOfEveryOptionIsRefused) {
     set(config);
     EXPECT_THROW(static_cast<void>(to_json(config)), std::invalid_argument);
   }
-  // Sizes that are fine one by one.
+  // Sizes that are valid one by one.
   constexpr std::int64_t kLarge = (std::int64_t{1} << 31) - 1;
   this->refuse(concat(Named::kFirst, " * units"), [&](TypeParam& config) {
     config.units = kLarge;
@@ -214,7 +214,7 @@ TYPED_TEST(SequenceConfig, EveryBadValueOfEveryOptionIsRefused) {
   });
 }
 
-TEST(SequenceConfigJson, WritesTheKeysInTheirOrder) {
+TEST(SequenceConfigJson, WritesTheKeysInTheOrderOfTheFields) {
   EXPECT_EQ(to_json(CrossAttentionConfig{.units = 4, .num_heads = 2}),
             R"({"units":4,"num_heads":2,"source1_units":null,"source2_units":null,)"
             R"("key_dim":null,"value_dim":null,"use_bias":true,"dropout":0.0,)"
@@ -267,7 +267,7 @@ TYPED_TEST(SequenceConfig, JsonFillsInTheDefaults) {
             this->small());
 }
 
-TYPED_TEST(SequenceConfig, JsonThatIsNoConfigIsRefused) {
+TYPED_TEST(SequenceConfig, JsonThatIsNotAConfigIsRefused) {
   const std::string function(Names<TypeParam>::kLayer);
   for (const std::string json :
        {"", "[]", "1", "null", "{", "{}", "{}{}", "{\"units\":4}", "nan"}) {
@@ -277,13 +277,13 @@ TYPED_TEST(SequenceConfig, JsonThatIsNoConfigIsRefused) {
         << error;
   }
   EXPECT_EQ(this->json_error(R"({"units":4})"),
-            function + ": json: found no key \"num_heads\", expected it");
+            function + ": json: found no key \"num_heads\", expected one");
   EXPECT_EQ(this->json_error(R"({"num_heads":4})"),
-            function + ": json: found no key \"units\", expected it");
+            function + ": json: found no key \"units\", expected one");
   EXPECT_NE(this->json_error(std::string(100000, '[')), "");
 }
 
-TYPED_TEST(SequenceConfig, JsonOfWrongKeysTypesAndValuesIsRefused) {
+TYPED_TEST(SequenceConfig, JsonWithWrongKeysTypesOrValuesIsRefused) {
   using Named = Names<TypeParam>;
   const std::string function(Named::kLayer);
   const auto with = [&](const std::string& more) {
@@ -295,7 +295,7 @@ TYPED_TEST(SequenceConfig, JsonOfWrongKeysTypesAndValuesIsRefused) {
   };
   EXPECT_EQ(with(R"("dropout":0.5)"), "");
   EXPECT_NE(with(R"("units":4)").find("second key \"units\""), std::string::npos);
-  // The keys of the other layers are no options of this one.
+  // The keys of other layers are not options of this one.
   for (const std::string key :
        {"depth", "memory_size", "residual", "memory_initializer", "units "}) {
     EXPECT_EQ(with("\"" + key + "\":1"),

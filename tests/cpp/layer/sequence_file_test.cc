@@ -1,5 +1,5 @@
-// The files of CrossAttention and HierarchicalAttention, files made to break loading, and what
-// tells the layers' files apart.
+// The files of CrossAttention and HierarchicalAttention, files that try to break loading, and how
+// the files of the layers are told apart.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -30,7 +30,7 @@ namespace {
 using testing::read_all;
 using testing::TemporaryFolder;
 
-// A layer as its file holds it.
+// The content of a layer's file.
 template <typename T, typename Config>
 struct SavedLayer {
   explicit SavedLayer(const Config& layer_config)
@@ -70,7 +70,7 @@ std::string layer_of() {
   return std::same_as<Config, CrossAttentionConfig> ? "CrossAttention" : "HierarchicalAttention";
 }
 
-// The message of the FormatError that `work` throws; "" for none.
+// Returns the message of the FormatError that `work` throws, or "" for none.
 template <typename Work>
 std::string error_of(const Work& work) {
   try {
@@ -81,7 +81,7 @@ std::string error_of(const Work& work) {
   return "";
 }
 
-TEST(SequenceFileBytes, AreThoseOfTheSpecification) {
+TEST(SequenceFileBytes, FollowTheSpecification) {
   const CrossAttentionConfig config{.units = 1, .num_heads = 1, .use_bias = false, .seed = 7};
   const TemporaryFolder folder;
   const std::vector<float> weights = {1, 2, 3, 4, 5, 6};
@@ -137,7 +137,7 @@ TYPED_TEST(SequenceFile, ReadsBackEveryKindOfLayer) {
   }
 }
 
-TYPED_TEST(SequenceFile, OfAnotherLayerIsRefusedWithBothNames) {
+TYPED_TEST(SequenceFile, AFileOfAnotherLayerIsRefusedWithBothNames) {
   const TemporaryFolder folder;
   const MemoryAugmentedAttention<float> memory({.units = 3, .memory_size = 2, .num_heads = 2});
   memory.save(folder / "memory");
@@ -177,7 +177,7 @@ void expect_layer_read_back(const Layer& layer) {
   EXPECT_TRUE(testing::same_bits(loaded.parameters(), layer.parameters()));
 }
 
-TEST(SequenceFileOfLayers, IsReadBackByTheirClasses) {
+TEST(SequenceFileOfLayers, IsReadBackByTheClassOfTheLayer) {
   expect_layer_read_back(CrossAttention<float>(small_config<CrossAttentionConfig>()));
   expect_layer_read_back(CrossAttention<double>(small_config<CrossAttentionConfig>()));
   expect_layer_read_back(HierarchicalAttention<float>(small_config<HierarchicalAttentionConfig>()));
@@ -203,13 +203,15 @@ class HostileSequenceFile : public testing::HostileFile<SavedLayer<float, Config
 };
 TYPED_TEST_SUITE(HostileSequenceFile, Configs);
 
-TYPED_TEST(HostileSequenceFile, TruncationAtEveryByte) { this->expect_truncations_refused(); }
+TYPED_TEST(HostileSequenceFile, RefusesTruncationAtEveryByte) {
+  this->expect_truncations_refused();
+}
 
-TYPED_TEST(HostileSequenceFile, EveryBitOfTheHeaderFlipped) {
+TYPED_TEST(HostileSequenceFile, RefusesMostFlippedBitsOfTheHeader) {
   this->expect_flips_refused({0, 5}, 20);
 }
 
-TYPED_TEST(HostileSequenceFile, Metadata) {
+TYPED_TEST(HostileSequenceFile, RefusesWrongMetadata) {
   const std::string layer = layer_of<TypeParam>();
   this->refuse_metadata("format", "memattn.Other",
                         "__metadata__: format: found \"memattn.Other\", expected memattn." + layer);
@@ -235,10 +237,10 @@ TYPED_TEST(HostileSequenceFile, Metadata) {
     this->expect_error(std::string("__metadata__: found no key ") + key);
   }
   this->write_metadata("made by", "someone");
-  EXPECT_EQ(this->load_error(), "") << "further metadata is free";
+  EXPECT_EQ(this->load_error(), "") << "other metadata is allowed";
 }
 
-TYPED_TEST(HostileSequenceFile, ConfigOfAnotherSize) {
+TYPED_TEST(HostileSequenceFile, RefusesAConfigOfAnotherSize) {
   const bool cross = std::same_as<TypeParam, CrossAttentionConfig>;
   const std::string widths =
       cross ? R"("source1_units":4,"source2_units":5)" : R"("short_units":4,"long_units":5)";
@@ -255,8 +257,8 @@ TYPED_TEST(HostileSequenceFile, ConfigOfAnotherSize) {
       "header: found tensor \"" + this->tensors_[1].name + "\", expected only the layer's weights");
 }
 
-// A small file whose config asks for terabytes: refused from the header.
-TYPED_TEST(HostileSequenceFile, EnormousConfig) {
+// A small file whose config claims terabytes is refused after its header.
+TYPED_TEST(HostileSequenceFile, RefusesAnEnormousConfig) {
   for (const char* config : {R"({"units":1000000,"num_heads":1,"key_dim":1})",
                              R"({"units":2147483647,"num_heads":1,"key_dim":1})",
                              R"({"units":1,"num_heads":1,"key_dim":2147483647})",
@@ -269,7 +271,7 @@ TYPED_TEST(HostileSequenceFile, EnormousConfig) {
   }
 }
 
-TYPED_TEST(HostileSequenceFile, Tensors) {
+TYPED_TEST(HostileSequenceFile, RefusesMissingAndWrongTensors) {
   EXPECT_EQ(this->tensors_.size(), (std::same_as<TypeParam, CrossAttentionConfig> ? 12u : 20u));
   for (std::size_t i = 0; i < this->tensors_.size(); ++i) {
     const std::string place = "tensor \"" + this->tensors_[i].name + "\"";
@@ -300,7 +302,7 @@ TYPED_TEST(HostileSequenceFile, Tensors) {
   this->expect_error("header: found tensor \"memory\", expected only the layer's weights");
 }
 
-TYPED_TEST(HostileSequenceFile, TensorsMayStandInAnyOrder) {
+TYPED_TEST(HostileSequenceFile, AcceptsTensorsInAnyOrder) {
   const auto before = load_layer<float, TypeParam>(this->path_).parameters;
   auto reversed = this->tensors_;
   std::ranges::reverse(reversed);
@@ -308,13 +310,13 @@ TYPED_TEST(HostileSequenceFile, TensorsMayStandInAnyOrder) {
   EXPECT_TRUE(testing::same_bits(load_layer<float, TypeParam>(this->path_).parameters, before));
 }
 
-TYPED_TEST(HostileSequenceFile, TheOtherTypeSaysHowToLoadIt) {
+TYPED_TEST(HostileSequenceFile, ErrorsOfTheOtherTypeSayHowToLoadIt) {
   SavedLayer<double, TypeParam>(small_config<TypeParam>()).save(this->path_);
   EXPECT_EQ(this->load_error(),
             this->path_.string() + ": tensor \"" + this->tensors_[0].name +
                 "\": found dtype F64, expected F32; load this file as double (float64)");
   EXPECT_EQ(layer_file_info(this->path_).dtype, "float64");
-  // Half float, half double is neither.
+  // A file with both float and double is neither.
   for (auto& tensor : this->tensors_) {
     if (tensor.name == this->tensors_[0].name) continue;
     tensor.dtype = "F64";
@@ -324,7 +326,7 @@ TYPED_TEST(HostileSequenceFile, TheOtherTypeSaysHowToLoadIt) {
   this->expect_error("found dtype F64, expected F32");
 }
 
-TYPED_TEST(HostileSequenceFile, MissingFileAndFolder) {
+TYPED_TEST(HostileSequenceFile, AMissingFileOrAFolderIsAnError) {
   EXPECT_THROW(static_cast<void>(layer_file_info(this->folder_ / "none")), std::system_error);
   EXPECT_THROW(static_cast<void>(layer_file_info(this->folder_.path())), FormatError);
   const SavedLayer<float, TypeParam> layer(small_config<TypeParam>());

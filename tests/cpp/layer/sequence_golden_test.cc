@@ -1,5 +1,5 @@
-// CrossAttention and HierarchicalAttention against what Keras and fusionlab computed: values,
-// scores, gradients, and whole training runs, on every route.
+// CrossAttention and HierarchicalAttention against results of Keras and fusionlab: values, scores,
+// gradients, and whole training runs, on every route.
 #include "testing/sequence_golden.h"
 
 #include <span>
@@ -15,7 +15,7 @@
 namespace memattn::testing {
 namespace {
 
-// Both layers in one form.
+// Both layers behind one interface.
 template <typename T>
 struct Results {
   std::vector<T> y, grad_x1, grad_x2, grad;
@@ -85,7 +85,8 @@ void expect_golden(const std::string& name, double limit, double gradient_limit)
     }
     const auto expect_gradient = [&](const auto& gradient, const std::string& of) {
       const auto expected = golden.template array<double>("grad." + of);
-      // Theirs is rounding noise around the 0 that ours is, where nothing can be chosen or cancels.
+      // Their gradient is rounding noise around 0, where this library's is exactly 0: there is
+      // nothing to choose, or it cancels.
       const double floor = largest_magnitude(expected) < 1e-12 ? 1 : 0;
       EXPECT_LE(relative_error(gradient, expected, floor), gradient_limit) << of << " " << way;
     };
@@ -101,24 +102,25 @@ void expect_golden(const std::string& name, double limit, double gradient_limit)
 
 class CrossGoldenTest : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(All, CrossGoldenTest, ::testing::ValuesIn(kCrossGoldenCases));
-TEST_P(CrossGoldenTest, Float64) {
+TEST_P(CrossGoldenTest, Float64EqualsTheGoldenValues) {
   expect_golden<double, CrossAttentionConfig>(GetParam(), 1e-12, 1e-12);
 }
-TEST_P(CrossGoldenTest, Float32) {
+TEST_P(CrossGoldenTest, Float32EqualsTheGoldenValues) {
   expect_golden<float, CrossAttentionConfig>(GetParam(), 3e-6, 6e-6);
 }
 
 class HierarchicalGoldenTest : public ::testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(All, HierarchicalGoldenTest,
                          ::testing::ValuesIn(kHierarchicalGoldenCases));
-TEST_P(HierarchicalGoldenTest, Float64) {
+TEST_P(HierarchicalGoldenTest, Float64EqualsTheGoldenValues) {
   expect_golden<double, HierarchicalAttentionConfig>(GetParam(), 1e-12, 1e-12);
 }
-TEST_P(HierarchicalGoldenTest, Float32) {
+TEST_P(HierarchicalGoldenTest, Float32EqualsTheGoldenValues) {
   expect_golden<float, HierarchicalAttentionConfig>(GetParam(), 3e-6, 6e-6);
 }
 
-// A training run as generate.py made it: mean squared error, the loss taken before each step.
+// A training run like that of generate.py: mean squared error, with the loss taken before each
+// step.
 template <typename Config>
 void expect_training(const std::string& name, Optimizer<double>& optimizer) {
   const SequenceGolden<Config> golden(name);
@@ -141,13 +143,13 @@ void expect_training(const std::string& name, Optimizer<double>& optimizer) {
   EXPECT_LE(relative_error(layer.parameters(), golden.template weights<double>("last.")), 1e-9);
 }
 
-TEST(SequenceTrainingTest, Sgd) {
+TEST(SequenceTrainingTest, SgdFollowsEveryLoss) {
   Sgd<double> cross({.learning_rate = 0.1}), hierarchical = cross;
   expect_training<CrossAttentionConfig>("train_cross_sgd", cross);
   expect_training<HierarchicalAttentionConfig>("train_hierarchical_sgd", hierarchical);
 }
 
-TEST(SequenceTrainingTest, Adam) {
+TEST(SequenceTrainingTest, AdamFollowsEveryLoss) {
   Adam<double> cross({.learning_rate = 0.01}), hierarchical = cross;
   expect_training<CrossAttentionConfig>("train_cross_adam", cross);
   expect_training<HierarchicalAttentionConfig>("train_hierarchical_adam", hierarchical);

@@ -1,5 +1,5 @@
-// CrossAttention and HierarchicalAttention in bfloat16, on every route: how far the output is from
-// float64, and that masks, NaN, threads and cuts of the input are as in float32.
+// CrossAttention and HierarchicalAttention in bfloat16, on every route: the error against float64.
+// Masks, NaN, threads and splits of the input behave as in float32.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -53,7 +53,7 @@ auto layer_of(const Problem& problem, Precision precision) {
   }
 }
 
-// Whether bfloat16 is not float32 there, whose result is within 1e-6.
+// Returns whether a result differs from float32's, which is within 1e-6.
 template <typename Problem>
 bool rounds(const Problem& problem, std::int64_t way) {
   const auto pays = [&](const kernels::SequenceDims& dims) {
@@ -144,7 +144,7 @@ TEST(SequencePrecision, LargeLogitsAreNearFloat64) {
   }
 }
 
-TEST(SequencePrecision, MasksAreThoseOfFloat32) {
+TEST(SequencePrecision, MasksActAsInFloat32) {
   for (const FullyMasked fully_masked : {FullyMasked::kZero, FullyMasked::kUniform}) {
     for (const std::int64_t steps1 : {9, 60}) {
       CrossProblem problem = cross_problem(steps1, 19);
@@ -178,8 +178,8 @@ TEST(SequencePrecision, AMaskedStepWithNanDoesNotLeak) {
   }
 }
 
-// Sequences one by one, steps one by one, and any number of threads.
-TEST(SequencePrecision, CutsAndThreadsGiveTheSameBits) {
+// Single sequences, single steps, and any number of threads.
+TEST(SequencePrecision, SplitsAndThreadsGiveTheSameBits) {
   const int threads = num_threads();
   for (const double size : {1.0, 3.0}) {  // 3: some logits are large, some are not
     CrossProblem problem = cross_problem(60, 40);
@@ -216,7 +216,7 @@ TEST(SequencePrecision, CutsAndThreadsGiveTheSameBits) {
   }
 }
 
-// Where bfloat16 would be slower, whatever the batch.
+// Where bfloat16 would be slower, for any batch.
 TEST(SequencePrecision, ThinLayersComputeInFloat32) {
   const auto is_float = [](const auto& problem) {
     return same_bits(forward(layer_of<float>(problem, Precision::kBFloat16), problem),
@@ -229,7 +229,7 @@ TEST(SequencePrecision, ThinLayersComputeInFloat32) {
     thin.steps1 = thin.steps2 = 10;
     thin.draw(3);
     EXPECT_TRUE(is_float(thin));
-    for (const std::int64_t width : {4, 64}) {  // cross-xtft, and cross with its outputs
+    for (const std::int64_t width : {4, 64}) {  // cross-xtft, and cross including its outputs
       CrossProblem problem;
       problem.config = {.units = 32, .num_heads = 4, .source1_units = width, .source2_units = 64};
       problem.batch = batch;
@@ -252,7 +252,7 @@ TEST(SequencePrecision, TrainingIsInFloat32) {
   EXPECT_TRUE(same_bits(forward(layer, problem), forward(plain, problem)));
 }
 
-TEST(SequencePrecision, OfDoublesIsRefused) {
+TEST(SequencePrecision, BFloat16IsRefusedForDoubles) {
   const std::string rest =
       ": precision: found \"bfloat16\" with weights of float64, expected \"float32\", or a layer "
       "of "

@@ -1,4 +1,4 @@
-// NaN, infinities, huge and tiny numbers: they stay in the rows and slots that hold them.
+// NaN, infinities, huge and tiny numbers stay in the rows and slots that hold them.
 #include <limits>
 
 #include "testing/problem.h"
@@ -47,7 +47,7 @@ INSTANTIATE_TEST_SUITE_P(Routes, SpecialValuesTest,
                            return test.param == Route::kFolded ? "folded" : "projected";
                          });
 
-TEST_P(SpecialValuesTest, RowsWithNanOrInfStayAlone) {
+TEST_P(SpecialValuesTest, RowsWithNanOrInfDoNotAffectOthers) {
   const auto clean = run();
   for (const double bad : {kNan, kInf, -kInf}) {
     auto kept = problem_.x;
@@ -96,7 +96,7 @@ TEST_P(SpecialValuesTest, AMaskedSlotWithNanDoesNotLeak) {
   }
 }
 
-TEST_P(SpecialValuesTest, RowsWithNothingToRead) {
+TEST_P(SpecialValuesTest, RowsWithNothingToReadGetTheOutputBias) {
   problem_.mask_queries(3);
   problem_.query_mask.assign(21, 0);
   const auto zero = run<float>();
@@ -107,9 +107,9 @@ TEST_P(SpecialValuesTest, RowsWithNothingToRead) {
   }
 }
 
-// One head and one unit make the logits what we want; its slots hold 1 and -1. Kernels hold logits
-// to base 2, which are 1.44 times as large.
-TEST_P(SpecialValuesTest, LogitsOfTheLargestFloats) {
+// With one head and one unit, the logits can be chosen; the slots hold 1 and -1. Kernels compute
+// logits to base 2, which are 1.44 times as large.
+TEST_P(SpecialValuesTest, LogitsNearTheLargestFloatAreExact) {
   MemoryAugmentedAttentionConfig config{
       .units = 1, .memory_size = 2, .num_heads = 1, .use_bias = false};
   const std::vector<float> weights = {1,         -1,          /*query*/ 2.3e38f,
@@ -126,7 +126,7 @@ TEST_P(SpecialValuesTest, LogitsOfTheLargestFloats) {
   for (const float value : grad) EXPECT_TRUE(std::isfinite(value));
 }
 
-TEST_P(SpecialValuesTest, DenormalsAreNumbers) {
+TEST_P(SpecialValuesTest, SubnormalNumbersAreNotFlushed) {
   constexpr float kTiny = std::numeric_limits<float>::denorm_min();
   MemoryAugmentedAttentionConfig config{
       .units = 1, .memory_size = 2, .num_heads = 1, .use_bias = false, .residual = false};

@@ -1,5 +1,5 @@
-// An input cut into calls, by steps as a stream or by sequences: the bits of one call, with every
-// mask and dropout.
+// An input split into calls, by steps as a stream or by sequences, gives the bits of one call, with
+// every mask and dropout.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::int64_t kBatch = 5, kSteps = 23, kUnits = 9, kSlots = 17, kHeads = 3;
 
-// A box of sequences and steps of the whole.
+// A range of sequences and steps of the whole input.
 struct Part {
   std::int64_t first_sequence, last_sequence, first_step, last_step;
 
@@ -26,7 +26,7 @@ struct Part {
   }
 };
 
-// The part's rows of `width` values of an array (groups, T, width) of each sequence.
+// Returns the part's rows from an array (groups, T, width) of each sequence.
 template <typename T>
 std::vector<T> cut(const std::vector<T>& whole, const Part& part, std::int64_t groups,
                    std::int64_t width) {
@@ -68,7 +68,7 @@ class StreamingTest
     layer_.set_route(std::get<Route>(GetParam()));
   }
 
-  // The part in one call of its own; `place` says where it stands in the whole.
+  // Runs the part in one call; with `place`, the call knows its position in the whole input.
   Outputs run(const Part& part, bool place = true) const {
     const Tokens tokens = part.tokens();
     const auto x = cut(x_, part, 1, kUnits), grad_y = cut(grad_y_, part, 1, kUnits);
@@ -108,7 +108,7 @@ class StreamingTest
       EXPECT_TRUE(same_bits(outputs.grad_x, cut(whole.grad_x, part, 1, kUnits)));
       for (std::size_t i = 0; i < grad.size(); ++i) grad[i] += outputs.grad[i];
     }
-    // Sums over tokens, in another order.
+    // Gradients are sums over tokens in another order.
     EXPECT_LE(relative_error(grad, whole.grad), 1e-5);
   }
 
@@ -120,27 +120,27 @@ class StreamingTest
   std::vector<std::uint8_t> value_mask_ = random_mask(kBatch * kSlots, 5, 0.7);
 };
 
-TEST_P(StreamingTest, OneStepAtATime) {
+TEST_P(StreamingTest, OneStepAtATimeGivesTheSameBits) {
   std::vector<std::int64_t> ends(kSteps);
   for (std::int64_t i = 0; i < kSteps; ++i) ends[static_cast<std::size_t>(i)] = i + 1;
   expect_bits_of_whole(parts_of_steps(ends));
 }
 
-TEST_P(StreamingTest, PiecesOfASequence) {
+TEST_P(StreamingTest, PiecesOfASequenceGiveTheSameBits) {
   expect_bits_of_whole(parts_of_steps({1, 3, 3, 4, 11, 22, kSteps}));
 }
 
-TEST_P(StreamingTest, PiecesOfABatch) {
+TEST_P(StreamingTest, PiecesOfABatchGiveTheSameBits) {
   expect_bits_of_whole({{0, 1, 0, kSteps}, {1, 4, 0, kSteps}, {4, kBatch, 0, kSteps}});
 }
 
-TEST_P(StreamingTest, BoxesOfBoth) {
+TEST_P(StreamingTest, PiecesOfBothGiveTheSameBits) {
   expect_bits_of_whole(
       {{0, 2, 0, 10}, {0, 2, 10, kSteps}, {2, kBatch, 0, 1}, {2, kBatch, 1, kSteps}});
 }
 
-// What a caller who forgets to say the place gets: another mask, and other draws.
-TEST_P(StreamingTest, ThePlaceMatters) {
+// A caller that forgets the position gets another causal mask and other draws.
+TEST_P(StreamingTest, WithoutThePositionResultsDiffer) {
   for (const Part part : {Part{0, kBatch, 4, kSteps}, Part{2, kBatch, 0, kSteps}}) {
     EXPECT_FALSE(same_bits(run(part).y, run(part, false).y));
   }
@@ -157,7 +157,7 @@ INSTANTIATE_TEST_SUITE_P(
              (std::get<2>(test.param) ? "_masks" : "_causal");
     });
 
-TEST(Streaming, APlaceThatCannotBeIsRefused) {
+TEST(Streaming, AnInvalidPositionIsRefused) {
   const MemoryAugmentedAttention<float> layer({.units = 2, .memory_size = 3, .num_heads = 1});
   std::vector<float> x(2 * 3 * 2), y(x.size()), grad(layer.parameters().size());
   constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
@@ -178,7 +178,7 @@ TEST(Streaming, APlaceThatCannotBeIsRefused) {
   EXPECT_EQ(refused({.first_sequence = kMost}),
             "forward: first_sequence: found 9223372036854775807, expected at most 2^63 - 1 - "
             "batch, with batch 2");
-  // The last places that there are.
+  // The last valid positions.
   layer.forward(x, {.batch = 2, .steps = 3}, y,
                 {.use_causal_mask = true,
                  .training = true,

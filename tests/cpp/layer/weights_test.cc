@@ -1,4 +1,4 @@
-// The tables of weights of every layer: names, shapes, places, pointers and initial values.
+// The tables of weights of every layer: names, shapes, offsets, pointers and initial values.
 #include "layer/weights.h"
 
 #include <cmath>
@@ -38,7 +38,7 @@ std::string table_of(const Config& config) {
   return table;
 }
 
-// Expects each weight to begin where the one before it ends.
+// Expects each weight to begin where the previous one ends.
 template <typename Config>
 void expect_places(const Config& config) {
   std::int64_t end = 0;
@@ -52,7 +52,7 @@ void expect_places(const Config& config) {
   EXPECT_EQ(count_params(config), end);
 }
 
-TEST(WeightInfos, OfCrossAttention) {
+TEST(WeightInfos, ListCrossAttentionsWeights) {
   EXPECT_EQ(table_of(kCross),
             "source1.kernel(5, 6) source1.bias(6,) source2.kernel(7, 6) source2.bias(6,) "
             "query.kernel(6, 2, 3) query.bias(2, 3) key.kernel(6, 2, 3) key.bias(2, 3) "
@@ -71,7 +71,7 @@ TEST(WeightInfos, OfCrossAttention) {
             "value.kernel(3, 1, 3) value.bias(1, 3) output.kernel(1, 3, 3) output.bias(3,) ");
 }
 
-TEST(WeightInfos, OfHierarchicalAttention) {
+TEST(WeightInfos, ListHierarchicalAttentionsWeights) {
   EXPECT_EQ(table_of(kHierarchical),
             "short.dense.kernel(5, 6) short.dense.bias(6,) "
             "long.dense.kernel(7, 6) long.dense.bias(6,) "
@@ -91,7 +91,7 @@ TEST(WeightInfos, OfHierarchicalAttention) {
   expect_places(config);
 }
 
-TEST(SequenceDims, AreThoseOfTheConfig) {
+TEST(SequenceDims, FollowTheConfig) {
   const kernels::SequenceDims cross = sequence_dims_of(kCross);
   EXPECT_EQ(std::vector({cross.units, cross.source1_units, cross.source2_units, cross.num_heads,
                          cross.key_dim, cross.value_dim}),
@@ -108,7 +108,7 @@ TEST(SequenceDims, AreThoseOfTheConfig) {
   }
 }
 
-// The pointers of an attention, in the order of the names in its layer's table, null ones left out.
+// The pointers of an attention, in the order of its layer's table, without null pointers.
 using Pointers = std::vector<const float*>;
 void append_attention(const kernels::AttentionWeights<const float>& w, Pointers& all) {
   for (const float* pointer : {w.query_kernel, w.query_bias, w.key_kernel, w.key_bias,
@@ -157,7 +157,7 @@ class SequenceWeights : public ::testing::Test {
 using Configs = ::testing::Types<CrossAttentionConfig, HierarchicalAttentionConfig>;
 TYPED_TEST_SUITE(SequenceWeights, Configs);
 
-TYPED_TEST(SequenceWeights, PointAtTheirPlaces) {
+TYPED_TEST(SequenceWeights, PointToTheirOffsets) {
   TypeParam config = this->config();
   for (const bool use_bias : {true, false}) {
     config.use_bias = use_bias;
@@ -202,7 +202,7 @@ TYPED_TEST(SequenceWeights, StartAsPublished) {
   EXPECT_EQ(drawn.size(), kernel_values) << "no two weights share a value";
 }
 
-TYPED_TEST(SequenceWeights, DependOnSeedAndPlaceAlone) {
+TYPED_TEST(SequenceWeights, DependOnlyOnSeedAndOffset) {
   TypeParam config = this->config();
   const auto parameters = initial_parameters<double>(config);
   std::uint64_t number = 0;

@@ -1,4 +1,4 @@
-// Arrays for tests: random ones that are the same everywhere, and how far two are apart.
+// Reproducible random arrays for tests, and the distance between two arrays.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -24,7 +24,7 @@ std::vector<T> normal_array(std::int64_t size, std::uint64_t seed, double scale 
   return values;
 }
 
-// Zeros and ones, `share` of them ones.
+// Returns zeros and ones, with a share of `share` ones.
 inline std::vector<std::uint8_t> random_mask(std::int64_t size, std::uint64_t seed,
                                              double share = 0.6) {
   std::vector<std::uint8_t> keep(static_cast<std::size_t>(size));
@@ -53,8 +53,8 @@ double largest_magnitude(const Values& values) {
   return largest;
 }
 
-// The largest difference, relative to the largest value of `expected`, or to `floor` if that is
-// larger. NaN or Inf anywhere: infinity, so that no comparison lets it pass.
+// Returns the largest difference relative to the largest value of `expected`, or to `floor` if that
+// is larger. It is infinite if there is a NaN or Inf, so that no comparison passes.
 template <typename Found, typename Expected>
 double relative_error(const Found& found, const Expected& expected, double floor = 0) {
   double difference = 0;
@@ -69,14 +69,15 @@ double relative_error(const Found& found, const Expected& expected, double floor
   return difference == 0 ? 0 : difference / std::max(floor, largest_magnitude(expected));
 }
 
-// Whether both have the same values, bit by bit: a NaN is equal to itself, and 0 is not -0.
+// Returns whether both have the same values, bit by bit: a NaN equals itself, and 0 differs from
+// -0.
 template <typename A, typename B>
 bool same_bits(const A& a, const B& b) {
   const auto x = std::as_bytes(std::span(a)), y = std::as_bytes(std::span(b));
   return std::ranges::equal(x, y);
 }
 
-// Runs `call` and gives what the std::invalid_argument that it throws says.
+// Runs `call` and returns the message of the std::invalid_argument that it throws.
 template <typename Call>
 std::string message_of(Call call) {
   try {

@@ -1,5 +1,5 @@
-// Allocations that fail on demand, to test what a failure leaves behind. Replaces operator new, so
-// only one .cc of a program may include this, and none that includes io/peak_memory.h.
+// Allocations that fail on request, to test the state after a failure. It replaces operator new, so
+// only one .cc file of a program may include it, and none that includes io/peak_memory.h.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,10 +13,10 @@ namespace memattn::testing {
 
 enum class Failure {
   kOnce,     // one allocation fails, those after it succeed
-  kForGood,  // so do all after it, as when memory is really gone
+  kForGood,  // all later ones fail too, as if memory had run out
 };
 
-// Allocations that still succeed, of all threads; below 0: nothing fails.
+// The number of allocations, over all threads, that still succeed; below 0, none fails.
 inline std::atomic<long> allocations_left{-1};
 inline std::atomic<bool> fails_for_good{false};
 
@@ -34,8 +34,8 @@ inline void* allocate_or_fail(std::size_t size, std::size_t alignment = 0) {
   return memory;
 }
 
-// Runs work() with allocation number `index`, counted from 0, failing. Whether it failed: false
-// when work() needed no more than `index` allocations. work() must let std::bad_alloc through.
+// Runs work() while allocation number `index`, from 0, fails. Returns whether one failed, which is
+// false if work() needs no more than `index` allocations. work() must let std::bad_alloc through.
 template <typename Work>
 bool fails_at_allocation(long index, Failure failure, const Work& work) {
   fails_for_good = failure == Failure::kForGood;
@@ -53,8 +53,8 @@ bool fails_at_allocation(long index, Failure failure, const Work& work) {
   return false;
 }
 
-// Calls attempt() with its first allocation failing, then with its second, and so on, once and for
-// good, until it succeeds, and check() after each failure. Returns how many allocations failed.
+// Calls attempt() while its first allocation fails, then its second, and so on, once and for good,
+// until it succeeds; calls check() after each failure. Returns how many allocations failed.
 template <typename Attempt, typename Check>
 long sweep_allocations(const Attempt& attempt, const Check& check) {
   for (long index = 0;; ++index) {
@@ -63,7 +63,7 @@ long sweep_allocations(const Attempt& attempt, const Check& check) {
       SCOPED_TRACE(::testing::Message() << "after allocation " << index << " failed for good");
       check();
     }
-    // Once alone, the failure may be one that attempt() gets over.
+    // After a single failure, attempt() may succeed.
     if (!fails_at_allocation(index, Failure::kOnce, attempt)) continue;
     SCOPED_TRACE(::testing::Message() << "after allocation " << index << " failed once");
     check();
@@ -72,8 +72,8 @@ long sweep_allocations(const Attempt& attempt, const Check& check) {
 
 }  // namespace memattn::testing
 
-// Not inlined: a compiler that saw through them would take malloc and delete for a mismatched pair.
-// The aligned forms are those of AlignedVector, of what a layer keeps and of scratch.
+// Not inlined: a compiler that saw the body would report malloc and delete as a mismatched pair.
+// AlignedVector, the layer and scratch use the aligned forms.
 [[gnu::noinline]] void* operator new(std::size_t size) {
   return memattn::testing::allocate_or_fail(size);
 }
@@ -90,7 +90,7 @@ long sweep_allocations(const Attempt& attempt, const Check& check) {
 [[gnu::noinline]] void* operator new[](std::size_t size, std::align_val_t alignment) {
   return memattn::testing::allocate_or_fail(size, static_cast<std::size_t>(alignment));
 }
-// As std::stable_sort asks for memory. AddressSanitizer has one of its own, with another delete.
+// Used by std::stable_sort. AddressSanitizer has its own version with another delete.
 [[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
   try {
     return memattn::testing::allocate_or_fail(size);

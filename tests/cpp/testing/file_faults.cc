@@ -1,5 +1,5 @@
-// The calls of the C library that files are written with, in front of the real ones. Which files
-// count is asked of the system for each descriptor, so that nothing has to be kept.
+// Wrappers of the C library's calls for writing files. They ask the system which file a descriptor
+// belongs to, so they keep no state per file.
 #include "testing/file_faults.h"
 
 #include <fcntl.h>
@@ -31,7 +31,7 @@ bool below_folder(const char* path) {
   return ::strncmp(path, armed_folder, length) == 0 && (path[length] == '/' || path[length] == 0);
 }
 
-// The path of a descriptor, or of the working folder for AT_FDCWD.
+// Stores the path of a descriptor, or of the working folder for AT_FDCWD.
 bool path_of(int descriptor, char* path) {
   if (descriptor == AT_FDCWD) return ::syscall(SYS_getcwd, path, PATH_MAX) > 0;
   char link[64];
@@ -42,7 +42,7 @@ bool path_of(int descriptor, char* path) {
   return true;
 }
 
-// Whether a call of `name` on a file of the folder is the one to fail; errno is then set.
+// Returns whether a call of `name` on a file of the folder must fail, and sets errno if so.
 bool fails(const char* name) {
   if (::strcmp(armed_name, "any") != 0 && ::strcmp(armed_name, name) != 0) return false;
   const int call = ++seen;
@@ -103,7 +103,7 @@ mode_t mode_argument(int flags, va_list arguments) {
 
 }  // namespace
 
-// The names of C, with and without the 64 that large files have once brought.
+// The C names, with and without the suffix 64 for large files.
 extern "C" {
 
 void file_faults_arm(const char* folder, const char* name, int nth, int error, int for_good) {
@@ -175,7 +175,7 @@ int file_faults_disarm() {
   if (fails_on("fchown", descriptor) && armed_error > 0) return -1;
   return static_cast<int>(::syscall(SYS_fchown, descriptor, owner, group));
 }
-// Every command takes one argument at most, a number or an address.
+// Every command takes at most one argument, a number or an address.
 [[gnu::visibility("default")]] int fcntl(int descriptor, int command, ...) {
   va_list arguments;
   va_start(arguments, command);
@@ -188,7 +188,7 @@ int file_faults_disarm() {
   if (fails_on("fstat", descriptor) && armed_error > 0) return -1;
   return ::fstatat(descriptor, "", status, AT_EMPTY_PATH);
 }
-// A close that fails has closed the file all the same, as Linux does.
+// A close that fails closes the file nevertheless, as on Linux.
 [[gnu::visibility("default")]] int close(int descriptor) {
   const bool failed = fails_on("close", descriptor) && armed_error > 0;
   const int error = errno;

@@ -1,4 +1,4 @@
-// The golden files: values, scores, gradients and training runs that Keras and fusionlab computed
+// The golden files: values, scores, gradients and training runs from Keras and fusionlab
 // (tests/golden/generate.py).
 #pragma once
 
@@ -35,13 +35,13 @@ class Golden : public GoldenFile {
   std::int64_t batch() const { return batch_; }
   std::int64_t steps() const { return steps_; }
 
-  // All weights, as `prefix` + name, in the order of the flat buffer.
+  // Returns all weights, named `prefix` + name, in the order of the flat buffer.
   template <typename T>
   std::vector<T> weights(const std::string& prefix = "") const {
     return arrays<T>(weight_infos(config_), prefix);
   }
 
-  // The masks of the case; they live as long as this object.
+  // Returns options with the masks of the case, which live as long as this object.
   CallOptions options() const {
     CallOptions options;
     if (!attention_mask_.empty()) {

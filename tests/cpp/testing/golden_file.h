@@ -1,4 +1,4 @@
-// One golden file: the arrays and settings of a run of other people's code.
+// A golden file: the arrays and settings of a run of other software.
 #pragma once
 
 #include <cstddef>
@@ -23,14 +23,14 @@ class GoldenFile {
     return file_.find(name)->shape;
   }
 
-  // An array of the file, of either type, as T.
+  // Returns an array of the file, stored in either type, as T.
   template <typename T>
   std::vector<T> array(const std::string& name) const {
     const TensorInfo& tensor = *file_.find(name);
     return tensor.dtype == "F32" ? read<float, T>(tensor) : read<double, T>(tensor);
   }
 
-  // The weights that `infos` lists, as `prefix` + name, in the order of the flat buffer.
+  // Returns the weights listed in `infos`, named `prefix` + name, in the order of the flat buffer.
   template <typename T, typename Infos>
   std::vector<T> arrays(const Infos& infos, const std::string& prefix) const {
     std::vector<T> all;
@@ -40,7 +40,7 @@ class GoldenFile {
     return all;
   }
 
-  // A mask; empty if the file has none of that name.
+  // Returns a mask; empty if the file has none of that name.
   std::vector<std::uint8_t> mask(const std::string& name) const {
     if (!has(name)) return {};
     const TensorInfo& tensor = *file_.find(name);

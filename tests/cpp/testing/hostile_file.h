@@ -1,4 +1,4 @@
-// A fixture for tests that load damaged files: a good safetensors file, to be damaged part by part.
+// A fixture for tests that load damaged files: a valid safetensors file that tests damage in parts.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@
 
 namespace memattn::testing {
 
-// Loaded is the class that saved the good file and loads the damaged ones.
+// Loaded is the class that saves the valid file and loads the damaged ones.
 template <typename Loaded>
 class HostileFile : public ::testing::Test {
  protected:
@@ -50,15 +50,15 @@ class HostileFile : public ::testing::Test {
     write_safetensors(path_, views, metadata);
   }
 
-  // Writes the good file with one entry of its metadata replaced or added.
+  // Writes the valid file with one metadata entry replaced or added.
   void write_metadata(const std::string& key, const std::string& value) const {
     Metadata metadata = metadata_;
     metadata[key] = value;
     write_parts(tensors_, metadata);
   }
 
-  // Returns the message of the FormatError that loading throws, "" if it throws none. Any other
-  // exception fails the test.
+  // Returns the message of the FormatError from loading, or "" if it loads. Any other exception
+  // fails the test.
   template <typename Kind = Loaded>
   std::string load_error() const {
     try {
@@ -69,13 +69,13 @@ class HostileFile : public ::testing::Test {
     return "";
   }
 
-  // Expects a message of load_error() that names the file and says `what`.
+  // Expects a message of load_error() that names the file and contains `what`.
   void expect_message(const std::string& message, const std::string& what) const {
     EXPECT_TRUE(message.starts_with(path_.string() + ": ")) << message << "\nexpected: " << what;
     EXPECT_NE(message.find(what), std::string::npos) << message << "\nexpected: " << what;
   }
 
-  // Loads the file cut off after each of its bytes.
+  // Expects an error for the file cut off after each of its bytes.
   void expect_truncations_refused() const {
     for (std::size_t size = 0; size < good_.size(); ++size) {
       write_all(path_, std::string_view(good_).substr(0, size));
@@ -83,8 +83,8 @@ class HostileFile : public ::testing::Test {
     }
   }
 
-  // Loads the file with each of `bits` flipped in each byte of the header. A flip may give another
-  // valid number or flag, so a few files load: at most one for `ratio` that are refused.
+  // Flips each of `bits` in each byte of the header. A flip may give another valid number or flag,
+  // so a few files load: at most one for every `ratio` that are refused.
   void expect_flips_refused(std::initializer_list<int> bits, std::size_t ratio) const {
     std::uint64_t header_size = 0;
     std::memcpy(&header_size, good_.data(), 8);

@@ -1,7 +1,7 @@
-// The main of tests whose subject depends on the instruction set. Without MEMATTN_FORCE_ISA the
-// tests run once for each set that this machine and this build have, or only for the best of them
-// when MEMATTN_TEST_BEST_ISA is set, each time in a process of its own with that set forced. They
-// fail if another set than the forced one computes.
+// The main function of tests that depend on the instruction set. Without MEMATTN_FORCE_ISA, the
+// tests run once for each set that this machine and this build support, or only for the best one if
+// MEMATTN_TEST_BEST_ISA is set, each in its own process with that set forced. They fail if a set
+// other than the forced one computes.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ int run_tests(int argc, char** argv) {
   return RUN_ALL_TESTS();
 }
 
-// Whether the tests passed in a process of their own with `isa` forced. A fork is enough, since
+// Returns whether the tests pass in their own process with `isa` forced. A fork is enough, since
 // nothing has read MEMATTN_FORCE_ISA yet; an emulated program could not run itself again.
 bool passes_with(const std::string& isa, int argc, char** argv) {
   std::printf("[   ISA    ] %s\n", isa.c_str());

@@ -1,4 +1,4 @@
-// How far a result in bfloat16 is from the truth.
+// The error of a result in bfloat16.
 #pragma once
 
 #include <cmath>
@@ -8,7 +8,7 @@
 
 namespace memattn::testing {
 
-// sqrt(Σ (found - expected)² / Σ (expected - base)²); infinity where something is not finite.
+// sqrt(Σ (found - expected)² / Σ (expected - base)²); infinite if a value is not finite.
 inline double relative_l2(const std::vector<float>& found, const std::vector<double>& expected,
                           const std::vector<double>& base = {}) {
   double error = 0, size = 0;

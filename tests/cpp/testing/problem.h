@@ -1,5 +1,5 @@
-// One call of a layer with everything that it needs, and the truth about it by the reference:
-// values, scores, and gradients by the complex step.
+// A layer call with its inputs, and the expected results from the reference: values, scores, and
+// gradients by the complex step.
 #pragma once
 
 #include <complex>
@@ -15,8 +15,8 @@
 
 namespace memattn::testing {
 
-// Weights in which no term can hide: nothing is zero, biases and memory included. The values are
-// those of float32, so that both types start from the same.
+// Returns weights without zeros, including biases and memory, so that every term matters. The
+// values fit in float32, so that both types start from the same ones.
 inline std::vector<double> random_weights(const MemoryAugmentedAttentionConfig& config,
                                           std::uint64_t seed) {
   std::vector<double> all;
@@ -37,11 +37,11 @@ inline std::vector<double> random_weights(const MemoryAugmentedAttentionConfig& 
 struct Problem {
   MemoryAugmentedAttentionConfig config;
   std::int64_t batch = 2, steps = 3;
-  CallOptions options;  // its masks view into the vectors below
+  CallOptions options;  // its masks are views of the vectors below
   std::vector<std::uint8_t> attention_mask, query_mask, value_mask;
   std::vector<double> weights, x, g;
 
-  // Draws what was not given; call it once the fields above are set.
+  // Draws the values that are not set; call it after setting the fields above.
   void draw(std::uint64_t seed) {
     weights = random_weights(config, seed);
     x = converted<double>(normal_array<float>(batch * steps * config.units, seed + 1));
@@ -72,7 +72,8 @@ struct Problem {
   struct Gradients {
     std::vector<double> x, weights;
   };
-  // d sum(y * g) by x and by every weight: Im f(v + i h) / h, exact to rounding for h = 1e-200.
+  // Returns d sum(y * g) by x and every weight: Im f(v + i h) / h, exact to rounding for h =
+  // 1e-200.
   Gradients complex_step() const {
     constexpr double kStep = 1e-200;
     auto w = converted<std::complex<double>>(weights);
@@ -96,7 +97,8 @@ struct Problem {
     return gradients;
   }
 
-  // The derivative of sum(y * g) along a direction in x, or in the weights from `offset` on.
+  // Returns the derivative of sum(y * g) along a direction in x, or in the weights from `offset`
+  // on.
   double complex_step_along(const std::vector<double>& direction, std::size_t offset,
                             bool of_x) const {
     constexpr double kStep = 1e-200;

@@ -1,5 +1,5 @@
 // The golden files of CrossAttention and HierarchicalAttention: values, scores, gradients and
-// training runs that Keras and fusionlab computed (tests/golden/siblings/generate.py).
+// training runs from Keras and fusionlab (tests/golden/siblings/generate.py).
 #pragma once
 
 #include <string>
@@ -41,8 +41,8 @@ inline const std::vector<std::string> kHierarchicalGoldenCases = {
     "mask_hierarchical_long_mask",
     "mask_hierarchical_every_mask"};
 
-// The file with rows that have nothing to read on Keras 2: float32, and FullyMasked::kUniform. Its
-// gradients by the logits of such rows are not ours.
+// The file in which some rows have nothing to read, from Keras 2: float32 and
+// FullyMasked::kUniform. Its gradients by the logits of these rows differ from this library's.
 inline const std::string kCrossGoldenUniform = "uniform_cross";
 inline const std::string kHierarchicalGoldenUniform = "uniform_hierarchical";
 
@@ -68,13 +68,13 @@ class SequenceGolden : public GoldenFile {
 
   const Config& config() const { return config_; }
 
-  // All weights, as `prefix` + name, in the order of the flat buffer.
+  // Returns all weights, named `prefix` + name, in the order of the flat buffer.
   template <typename T>
   std::vector<T> weights(const std::string& prefix = "") const {
     return arrays<T>(weight_infos(config_), prefix);
   }
 
-  // The call of the case. `g` is empty in a training run.
+  // Returns the call of the case. `g` is empty for a training run.
   SequenceProblem<Config> problem() const {
     constexpr bool cross = std::is_same_v<Config, CrossAttentionConfig>;
     SequenceProblem<Config> problem;
@@ -94,7 +94,7 @@ class SequenceGolden : public GoldenFile {
     return problem;
   }
 
-  // The scores of attention number `part`.
+  // Returns the scores of attention number `part`.
   std::vector<double> scores(std::size_t part) const {
     return array<double>(has("scores") ? "scores" : part == 0 ? "scores1" : "scores2");
   }

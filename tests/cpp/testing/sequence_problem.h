@@ -1,5 +1,5 @@
-// One call of CrossAttention or HierarchicalAttention with everything that it needs, and the truth
-// about it by the reference: values, scores, and gradients by the complex step.
+// A call of CrossAttention or HierarchicalAttention with its inputs, and the expected results from
+// the reference: values, scores, and gradients by the complex step.
 #pragma once
 
 #include <algorithm>
@@ -18,14 +18,14 @@
 
 namespace memattn::testing {
 
-// One attention of a layer: what sequence_forward takes of it.
+// One attention of a layer, in the form that sequence_forward takes.
 template <typename Scalar>
 struct SequencePart {
   kernels::SequenceDims dims;
   kernels::SequenceWeights<const Scalar> weights;
 };
 
-// The attentions of a layer, whose outputs it adds, over the flat buffer of its weights.
+// Returns the attentions of a layer, whose outputs it adds, over the flat buffer of its weights.
 template <typename Scalar>
 std::vector<SequencePart<Scalar>> sequence_parts(const CrossAttentionConfig& config,
                                                  const Scalar* parameters) {
@@ -41,7 +41,7 @@ std::vector<SequencePart<Scalar>> sequence_parts(const HierarchicalAttentionConf
   return {{dims[0], weights[0]}, {dims[1], weights[1]}};
 }
 
-// The widths of the two inputs.
+// Returns the widths of the two inputs.
 inline std::array<std::int64_t, 2> input_units(const CrossAttentionConfig& config) {
   return {config.resolved_source1_units(), config.resolved_source2_units()};
 }
@@ -49,8 +49,8 @@ inline std::array<std::int64_t, 2> input_units(const HierarchicalAttentionConfig
   return {config.resolved_short_units(), config.resolved_long_units()};
 }
 
-// Weights in which no term can hide: nothing is zero, biases included. The values are those of
-// float32, so that both types start from the same.
+// Returns weights without zeros, including biases, so that every term matters. The values fit in
+// float32, so that both types start from the same ones.
 template <typename Config>
 std::vector<double> random_sequence_weights(const Config& config, std::uint64_t seed) {
   std::vector<double> all;
@@ -73,15 +73,15 @@ struct SequenceProblem {
 
   Config config;
   std::int64_t batch = 2, steps1 = 3, steps2 = kSelf ? 3 : 4;
-  // Masks; an empty one is none. mask1 (B, T1) and mask2 (B, T2) are the masks of the two inputs:
+  // Masks; empty for none. mask1 (B, T1) and mask2 (B, T2) are the masks of the two inputs:
   // query_mask and value_mask, or short_mask and long_mask.
   std::vector<std::uint8_t> attention_mask, mask1, mask2;
   std::array<std::int64_t, 3> attention_shape = {};  // broadcasts to (B, T1, T2)
-  // The other options of the call; its masks are not read.
+  // The other options of the call; its masks are ignored.
   CallOptions options;
   std::vector<double> weights, x1, x2, g;
 
-  // Draws what was not given; call it once the fields above are set.
+  // Draws the values that are not set; call it after setting the fields above.
   void draw(std::uint64_t seed) {
     const auto [units1, units2] = input_units(config);
     weights = random_sequence_weights(config, seed);
@@ -96,7 +96,7 @@ struct SequenceProblem {
   void mask_first(std::uint64_t seed) { mask1 = random_mask(batch * steps1, seed); }
   void mask_second(std::uint64_t seed) { mask2 = random_mask(batch * steps2, seed); }
 
-  // The options of the layer's attention number `part`, with views of the masks above.
+  // Returns the options of the layer's attention number `part`, with views of the masks above.
   CallOptions options_of(std::size_t part) const {
     CallOptions all = options;
     const auto [b, t, s] = attention_shape;
@@ -107,7 +107,7 @@ struct SequenceProblem {
     return all;
   }
   kernels::Call call_of(std::size_t part) const {
-    // To the checks the second input is a memory of T2 slots.
+    // For the checks, the second input is a memory of T2 slots.
     const MemoryAugmentedAttentionConfig slots{.units = config.units,
                                                .memory_size = steps2,
                                                .num_heads = config.num_heads,
@@ -130,7 +130,7 @@ struct SequenceProblem {
   struct Gradients {
     std::vector<double> weights, x1, x2;
   };
-  // d sum(y * g) by every weight and every input: Im f(v + i h) / h, exact to rounding.
+  // Returns d sum(y * g) by every weight and every input: Im f(v + i h) / h, exact to rounding.
   Gradients complex_step() const {
     ComplexInputs inputs(*this);
     const auto derivatives = [&](std::vector<std::complex<double>>& values) {
@@ -149,12 +149,12 @@ struct SequenceProblem {
     return gradients;
   }
 
-  // The derivative of sum(y * g) along a direction in the weights, from `offset` on.
+  // Returns the derivative of sum(y * g) along a direction in the weights, from `offset` on.
   double along_weights(std::span<const double> direction, std::size_t offset) const {
     ComplexInputs inputs(*this);
     return along(inputs, std::span(inputs.weights).subspan(offset), direction);
   }
-  // Likewise along a direction in x1 or x2.
+  // The same along a direction in x1 or x2.
   double along_x1(std::span<const double> direction) const {
     ComplexInputs inputs(*this);
     return along(inputs, inputs.x1, direction);
@@ -186,7 +186,7 @@ struct SequenceProblem {
     return derivative(inputs);
   }
 
-  // d sum(y * g) along the imaginary parts of the inputs, which are multiples of kStep.
+  // Returns d sum(y * g) along the imaginary parts of the inputs, which are multiples of kStep.
   double derivative(const ComplexInputs& inputs) const {
     std::vector<std::complex<double>> y(g.size());
     run(inputs, y);

@@ -1,4 +1,4 @@
-// Files of a forecaster's state, put together by hand, with a checksum that fits.
+// Hand-made files of a forecaster's state, with a valid checksum.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@
 
 namespace memattn::testing {
 
-// The content with the checksum that it should have in the place of the one that it has.
+// Returns the content with its checksum replaced by the correct one.
 inline std::string with_checksum(std::string content) {
   const std::string_view key = "\"checksum\": \"";
   const std::size_t digits = content.find(key) + key.size();
@@ -23,7 +23,7 @@ inline std::string with_checksum(std::string content) {
   return content;
 }
 
-// A file of tensors, `entries` of the header as JSON, and a config as JSON.
+// Returns a file with tensors, their header `entries` as JSON, and a config as JSON.
 inline std::string state_file(std::string_view config, std::string_view entries,
                               std::string_view data, std::string_view version = "1") {
   std::string header = R"({"__metadata__": {"format": "memattn.Forecaster", "format_version": )";

@@ -1,4 +1,4 @@
-// Masked losses by hand, and their gradients against central differences.
+// Masked losses against values by hand, and their gradients against central differences.
 #include "train/masked_loss.h"
 
 #include <gtest/gtest.h>
@@ -23,7 +23,7 @@ double value_at(const MaskedLoss& loss, double error) {
   return loss.operator()<double>(errors, counts, grad);
 }
 
-TEST(MaskedLoss, SmapeOfLogsIsSmape) {
+TEST(MaskedLoss, SmapeOfLogsEqualsSmapeOfValues) {
   for (const auto& [forecast, truth] : {std::pair{3.0, 5.0}, {7.0, 0.1}, {2.0, 2.0}, {1e9, 1.0}}) {
     const double smape = 2 * std::abs(forecast - truth) / (forecast + truth);
     const double found = value_at(kLosses[0], std::log(forecast) - std::log(truth));
@@ -31,7 +31,7 @@ TEST(MaskedLoss, SmapeOfLogsIsSmape) {
   }
 }
 
-TEST(MaskedLoss, ValuesByHand) {
+TEST(MaskedLoss, EqualsValuesByHand) {
   EXPECT_EQ(value_at(kLosses[1], -3), 3);
   EXPECT_EQ(value_at(kLosses[2], 0.4), 0.4 * 0.4 / 2);
   EXPECT_EQ(value_at(kLosses[2], -2), 0.5 * (2 - 0.25));
@@ -39,7 +39,7 @@ TEST(MaskedLoss, ValuesByHand) {
   EXPECT_NEAR(value_at(kLosses[3], -2), 0.8 * 2, 1e-15);
 }
 
-TEST(MaskedLoss, GradientIsThatOfCentralDifferencesAndTheMaskDoesNotCount) {
+TEST(MaskedLoss, GradientEqualsCentralDifferencesAndMaskedErrorsDoNotCount) {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const std::vector<double> errors = {0.3, nan, -1.7, 0.05, 1e300, -0.2, 4};
   const std::vector<std::uint8_t> counts = {1, 0, 1, 1, 0, 1, 1};
@@ -61,7 +61,7 @@ TEST(MaskedLoss, GradientIsThatOfCentralDifferencesAndTheMaskDoesNotCount) {
   }
 }
 
-TEST(MaskedLoss, WithNothingThatCountsIsZero) {
+TEST(MaskedLoss, IsZeroIfNoErrorCounts) {
   const std::vector<float> errors = {1, 2};
   const std::vector<std::uint8_t> counts = {0, 0};
   for (const MaskedLoss& loss : kLosses) {
@@ -71,7 +71,7 @@ TEST(MaskedLoss, WithNothingThatCountsIsZero) {
   }
 }
 
-TEST(MaskedLoss, NanThatCountsStaysVisible) {
+TEST(MaskedLoss, IsNanIfACountedErrorIsNan) {
   const std::vector<float> errors = {std::numeric_limits<float>::quiet_NaN()};
   const std::vector<std::uint8_t> counts = {1};
   for (const MaskedLoss& loss : kLosses) {
@@ -81,7 +81,7 @@ TEST(MaskedLoss, NanThatCountsStaysVisible) {
   }
 }
 
-TEST(MaskedLoss, OptionsThatCannotBeAreRefused) {
+TEST(MaskedLoss, InvalidOptionsAreRefused) {
   const std::vector<double> errors = {1, 2};
   const std::vector<std::uint8_t> counts = {1, 1};
   std::vector<double> grad = {9, 9};
@@ -103,7 +103,7 @@ TEST(MaskedLoss, OptionsThatCannotBeAreRefused) {
   EXPECT_EQ(grad, (std::vector<double>{9, 9}));
 }
 
-TEST(MaskedLoss, LengthsThatDifferAreRefused) {
+TEST(MaskedLoss, DifferentLengthsAreRefused) {
   const std::vector<float> errors = {1, 2};
   const std::vector<std::uint8_t> counts = {1};
   std::vector<float> grad(2);

@@ -1,5 +1,5 @@
-// Saving and loading an optimizer while every call on a file fails in turn: the old file is whole
-// or the error says that it is replaced, and the optimizer is what it was.
+// Saving and loading an optimizer while every file operation fails in turn. The old file is
+// complete or the error says that it was replaced, and the optimizer does not change.
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -41,7 +41,7 @@ class OptimizerFileFaults : public ::testing::Test {
   std::string saved_;
 };
 
-TEST_F(OptimizerFileFaults, ASaveLeavesTheOldFileOrSaysThatItIsReplaced) {
+TEST_F(OptimizerFileFaults, AFailedSaveLeavesTheOldFileOrReportsItsReplacement) {
   int failed = 0;
   for (const char* const call :
        {"open", "write", "fsync", "close", "rename", "fchmod", "fstat", "flock", "unlink"}) {
@@ -72,7 +72,7 @@ TEST_F(OptimizerFileFaults, ASaveLeavesTheOldFileOrSaysThatItIsReplaced) {
   EXPECT_EQ(read_all(path_), saved_) << "saving must not change the optimizer";
 }
 
-TEST_F(OptimizerFileFaults, ALoadGivesTheWholeOptimizerOrTheReason) {
+TEST_F(OptimizerFileFaults, ALoadReturnsTheWholeOptimizerOrThrowsTheReason) {
   int failed = 0;
   for (const char* const call : {"open", "fstat", "pread"}) {
     for (const int error : kErrors) {

@@ -1,4 +1,4 @@
-// Saving and loading optimizers, and files made to break loading.
+// Saving and loading optimizers, and files that try to break loading.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 using testing::read_all;
 using testing::TemporaryFolder;
 
-// After two steps over three parameters, at a learning rate of its own.
+// Returns an optimizer after two steps over three parameters, with its own learning rate.
 template <typename T, typename Kind>
 Kind stepped(Kind optimizer) {
   std::vector<T> w = {1, 2, 3};
@@ -35,7 +35,7 @@ Kind stepped(Kind optimizer) {
   return optimizer;
 }
 
-TEST(OptimizerFileBytes, AreThoseOfTheSpecification) {
+TEST(OptimizerFileBytes, FollowTheSpecification) {
   const TemporaryFolder folder;
   Sgd<float> sgd({.learning_rate = 0.5, .momentum = 0.25});
   std::vector<float> w = {0, 0};
@@ -64,7 +64,7 @@ class OptimizerFile : public ::testing::Test {
     const std::string bytes = read_all(path);
     loaded.save(path);
     EXPECT_EQ(read_all(path), bytes) << "the same optimizer must give the same bytes";
-    // The options are those, too: the next step shows them.
+    // The options are the same too, which the next step shows.
     Kind original = optimizer;
     std::vector<T> w = {4, 5, 6}, w_loaded = w;
     const std::vector<T> g = {0.3f, -2, 1};
@@ -120,7 +120,7 @@ TYPED_TEST(OptimizerFile, KeepsOptionsToTheBit) {
 }
 
 // A run that diverged can be saved and loaded like any other.
-TYPED_TEST(OptimizerFile, KeepsWhatIsNotFinite) {
+TYPED_TEST(OptimizerFile, KeepsValuesThatAreNotFinite) {
   using T = TypeParam;
   const fs::path path = this->folder_ / "optimizer";
   Adam<T> adam;
@@ -147,13 +147,13 @@ class HostileOptimizerFile : public testing::HostileFile<Adam<float>> {
   }
 };
 
-TEST_F(HostileOptimizerFile, TruncationAtEveryByte) { expect_truncations_refused(); }
+TEST_F(HostileOptimizerFile, RefusesTruncationAtEveryByte) { expect_truncations_refused(); }
 
-TEST_F(HostileOptimizerFile, EveryBitOfTheHeaderFlipped) {
+TEST_F(HostileOptimizerFile, RefusesMostFlippedBitsOfTheHeader) {
   expect_flips_refused({0, 1, 2, 3, 4, 5, 6, 7}, 10);
 }
 
-TEST_F(HostileOptimizerFile, Format) {
+TEST_F(HostileOptimizerFile, RefusesOtherFormatsVersionsAndKinds) {
   refuse_metadata("format", "memattn.MemoryAugmentedAttention",
                   "__metadata__: format: found \"memattn.MemoryAugmentedAttention\", expected "
                   "memattn.Optimizer");
@@ -162,8 +162,9 @@ TEST_F(HostileOptimizerFile, Format) {
   refuse_metadata("kind", "Lion", "__metadata__: kind: found \"Lion\", expected Adam");
   refuse_metadata("kind", std::string(100000, 'x') + '\n', "kind: found \"xxx");
   refuse_metadata("amsgrad", "true",
-                  "__metadata__: found key \"amsgrad\", expected only what Adam");
-  refuse_metadata("momentum", "0.5", "__metadata__: found key \"momentum\", expected only what");
+                  "__metadata__: found key \"amsgrad\", expected only the keys of Adam");
+  refuse_metadata("momentum", "0.5",
+                  "__metadata__: found key \"momentum\", expected only the keys");
   for (const auto& [key, value] : metadata_) {
     auto metadata = metadata_;
     metadata.erase(key);
@@ -175,7 +176,7 @@ TEST_F(HostileOptimizerFile, Format) {
   EXPECT_THROW(static_cast<void>(optimizer_file_dtype(path_)), FormatError);
 }
 
-TEST_F(HostileOptimizerFile, Numbers) {
+TEST_F(HostileOptimizerFile, RefusesInvalidNumbers) {
   for (const char* key : {"learning_rate", "beta_1", "beta_2", "epsilon", "weight_decay"}) {
     for (const char* text : {"", " 0.5", "0.5 ", "+0.5", "0,5", "0x1p-1", "a", "0.5.5", "1e999"}) {
       refuse_metadata(
@@ -201,7 +202,7 @@ TEST_F(HostileOptimizerFile, Numbers) {
   refuse_metadata("parameters", "-3", "tensor \"mean\": found shape (3,), expected (-3,)");
 }
 
-TEST_F(HostileOptimizerFile, OptionsOfSgd) {
+TEST_F(HostileOptimizerFile, RefusesInvalidOptionsOfSgd) {
   stepped<float>(Sgd<float>({.momentum = 0.5})).save(path_);
   metadata_ = SafetensorsReader(path_).metadata();
   tensors_.resize(1);
@@ -213,8 +214,8 @@ TEST_F(HostileOptimizerFile, OptionsOfSgd) {
   refuse_metadata<Sgd<float>>("momentum", "1.5",
                               "Sgd: momentum: found 1.5, expected a number in [0, 1]");
   refuse_metadata<Sgd<float>>(
-      "momentum", "0", "header: found tensor \"velocity\", expected only what the optimizer");
-  // Without momentum no tensor tells how many parameters there are; nothing is taken for them.
+      "momentum", "0", "header: found tensor \"velocity\", expected only the optimizer's tensors");
+  // Without momentum no tensor shows the number of parameters, and no memory is allocated for them.
   metadata_["momentum"] = "0";
   metadata_["parameters"] = "9223372036854775807";
   write_parts({}, metadata_);
@@ -224,7 +225,7 @@ TEST_F(HostileOptimizerFile, OptionsOfSgd) {
   expect_message(load_error<Sgd<float>>(), "Sgd::restore: parameters: found 0 after 2 iterations");
 }
 
-TEST_F(HostileOptimizerFile, Tensors) {
+TEST_F(HostileOptimizerFile, RefusesMissingAndWrongTensors) {
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const std::string place = "tensor \"" + tensors_[i].name + "\"";
 
@@ -247,7 +248,7 @@ TEST_F(HostileOptimizerFile, Tensors) {
   more.push_back({"velocity", "F32", {0}, {}});
   write_parts(more, metadata_);
   expect_message(load_error(),
-                 "header: found tensor \"velocity\", expected only what the optimizer");
+                 "header: found tensor \"velocity\", expected only the optimizer's tensors");
 
   auto negative = tensors_;
   const float minus_one = -1;
@@ -257,8 +258,8 @@ TEST_F(HostileOptimizerFile, Tensors) {
   expect_message(load_error(), "Adam::restore: square[1]: found -1, expected at least 0");
 }
 
-// A small file that asks for terabytes: refused from the header.
-TEST_F(HostileOptimizerFile, EnormousNumberOfParameters) {
+// A small file that claims terabytes is refused after its header.
+TEST_F(HostileOptimizerFile, RefusesAnEnormousNumberOfParameters) {
   metadata_["parameters"] = "1000000000000";
   write_parts(tensors_, metadata_);
   std::string message;
@@ -266,7 +267,7 @@ TEST_F(HostileOptimizerFile, EnormousNumberOfParameters) {
   expect_message(message, "found shape (3,), expected (1000000000000,)");
 }
 
-TEST_F(HostileOptimizerFile, TheOtherTypeAndTheOtherKindSayHowToLoadThem) {
+TEST_F(HostileOptimizerFile, ErrorsOfAnotherTypeOrKindSayHowToLoadIt) {
   expect_message(load_error<Adam<double>>(),
                  "dtype: found \"float32\", expected float64; load this file as float (float32)");
   expect_message(load_error<AdamW<float>>(),
@@ -278,7 +279,7 @@ TEST_F(HostileOptimizerFile, TheOtherTypeAndTheOtherKindSayHowToLoadThem) {
   expect_message(load_error<Adam<double>>(), "kind: found \"AdamW\", expected Adam");
 }
 
-TEST_F(HostileOptimizerFile, MissingFileAndFolder) {
+TEST_F(HostileOptimizerFile, AMissingFileOrAFolderIsAnError) {
   EXPECT_THROW(static_cast<void>(Adam<float>::load(folder_ / "none")), std::system_error);
   EXPECT_THROW(static_cast<void>(Adam<float>::load(folder_.path())), FormatError);
   EXPECT_THROW(static_cast<void>(optimizer_file_dtype(folder_ / "none")), std::system_error);

@@ -1,4 +1,4 @@
-// The state of every optimizer: taken and restored, copied and moved, and what a failure leaves.
+// The state of every optimizer: saved and restored, copied and moved, and after a failure.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -41,7 +41,7 @@ void run(Optimizer<T>& optimizer, std::vector<T>& w, int first, int last) {
   }
 }
 
-// Kinds that differ in what they keep, each with options that are not the default ones.
+// Kinds with different moments, each with options other than the defaults.
 template <typename T>
 struct PlainSgd : Sgd<T> {
   PlainSgd() : Sgd<T>({.learning_rate = 0.25}) {}
@@ -71,7 +71,7 @@ T type_of(const Optimizer<T>&);
 template <typename Kind>
 using TypeOf = decltype(type_of(std::declval<const Kind&>()));
 
-TYPED_TEST(OptimizerStateTest, GoesOnWithTheSameBitsAfterEveryStep) {
+TYPED_TEST(OptimizerStateTest, ARestoredOptimizerContinuesWithTheSameBitsAfterEveryStep) {
   using T = TypeOf<TypeParam>;
   std::vector<T> expected = start<T>();
   TypeParam whole;
@@ -103,7 +103,7 @@ TYPED_TEST(OptimizerStateTest, ReplacesAStateOfAnotherLength) {
   optimizer.step(w, gradients<T>(2));
 }
 
-TYPED_TEST(OptimizerStateTest, CopiesAndMovesCarryIt) {
+TYPED_TEST(OptimizerStateTest, CopiesAndMovesKeepIt) {
   using T = TypeOf<TypeParam>;
   TypeParam original;
   std::vector<T> w = start<T>();
@@ -114,7 +114,7 @@ TYPED_TEST(OptimizerStateTest, CopiesAndMovesCarryIt) {
   EXPECT_EQ(copy.state(), state);
   EXPECT_EQ(assigned.state(), state);
   run<T>(copy, w, 3, 4);
-  EXPECT_EQ(original.state(), state) << "a copy goes its own way";
+  EXPECT_EQ(original.state(), state) << "a copy has its own state";
 
   TypeParam moved = std::move(original);
   EXPECT_EQ(moved.state(), state);
@@ -141,7 +141,7 @@ void expect_refused(Optimizer<T>& optimizer, OptimizerState<T> state, const std:
   EXPECT_EQ(optimizer.state(), before);
 }
 
-TYPED_TEST(OptimizerStateTest, StatesThatCannotBeAreRefused) {
+TYPED_TEST(OptimizerStateTest, InvalidStatesAreRefused) {
   using T = TypeOf<TypeParam>;
   TypeParam optimizer;
   std::vector<T> w = start<T>();
@@ -178,8 +178,8 @@ TYPED_TEST(OptimizerStateTest, StatesThatCannotBeAreRefused) {
   optimizer.restore(good);
 }
 
-// A run that diverged can be kept like any other.
-TYPED_TEST(OptimizerStateTest, KeepsWhatIsNotFinite) {
+// The state of a run that diverged can be kept like any other.
+TYPED_TEST(OptimizerStateTest, KeepsValuesThatAreNotFinite) {
   using T = TypeOf<TypeParam>;
   TypeParam optimizer, restored;
   std::vector<T> w = start<T>(), g(kSize, std::numeric_limits<T>::max());
@@ -189,7 +189,7 @@ TYPED_TEST(OptimizerStateTest, KeepsWhatIsNotFinite) {
   EXPECT_EQ(restored.iterations(), 1);
 }
 
-TYPED_TEST(OptimizerStateTest, WithoutMemoryNothingChanges) {
+TYPED_TEST(OptimizerStateTest, OutOfMemoryChangesNothing) {
   using T = TypeOf<TypeParam>;
   const std::vector<T> before = start<T>(), g = gradients<T>(0);
   TypeParam stepped;
@@ -208,7 +208,7 @@ TYPED_TEST(OptimizerStateTest, WithoutMemoryNothingChanges) {
   EXPECT_EQ(testing::sweep_allocations([&] { optimizer.step(w, g); }, [] {}), 0)
       << "only the first step allocates";
 
-  // On an optimizer that has taken other steps, of another length.
+  // On an optimizer that has taken steps over another number of parameters.
   std::vector<T> few = {1, 2};
   optimizer = TypeParam();
   for (int step = 0; step < 3; ++step) optimizer.step(few, std::vector<T>{3, 4});
@@ -223,9 +223,9 @@ TYPED_TEST(OptimizerStateTest, WithoutMemoryNothingChanges) {
                              [&] { EXPECT_EQ(optimizer.state(), other); });
 }
 
-// Out of memory while saving or loading: the optimizer stays as it was, and no temporary file
-// stays.
-TEST(AdamFile, WithoutMemoryIsNeitherWrittenNorRead) {
+// Out of memory while saving or loading: the optimizer does not change, and no temporary file is
+// left.
+TEST(AdamFile, OutOfMemoryNeitherWritesNorReadsIt) {
   const testing::TemporaryFolder folder;
   Adam<float> adam, other;
   std::vector<float> w = {1, 2};
@@ -245,8 +245,8 @@ TEST(AdamFile, WithoutMemoryIsNeitherWrittenNorRead) {
   EXPECT_EQ(other.state(), state);
 }
 
-// The former restore of Adam, which took no number of parameters.
-TEST(AdamState, FormerRestoreChecksItsLengths) {
+// The earlier restore of Adam, which took no number of parameters.
+TEST(AdamState, DeprecatedRestoreChecksItsLengths) {
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
   Adam<float> adam, restored;

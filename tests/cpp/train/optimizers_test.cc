@@ -1,4 +1,4 @@
-// Every optimizer against its formula, written once more for one scalar in long double.
+// Every optimizer against its formula, computed for single scalars in long double.
 #include "memattn/optimizers.h"
 
 #include <gtest/gtest.h>
@@ -18,7 +18,7 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-// Sizes on both sides of a vector register's, with a tail.
+// Longer than a vector register, with a tail.
 constexpr std::size_t kSize = 19;
 constexpr int kSteps = 12;
 
@@ -137,7 +137,7 @@ TYPED_TEST(OptimizersTest, AdamFollowsItsFormula) {
   }
 }
 
-TYPED_TEST(OptimizersTest, AdamWDecaysByDefault) {
+TYPED_TEST(OptimizersTest, AdamWDecaysWeightsByDefault) {
   AdamW<TypeParam> optimizer;
   expect_close(run<TypeParam>(optimizer), expected_adam<TypeParam>({.weight_decay = 0.004}));
   EXPECT_EQ(AdamW<TypeParam>({.learning_rate = 0.1}).options().weight_decay, 0.004);
@@ -146,7 +146,7 @@ TYPED_TEST(OptimizersTest, AdamWDecaysByDefault) {
                expected_adam<TypeParam>({.beta_1 = 0.5, .weight_decay = 0.004}));
 }
 
-TYPED_TEST(OptimizersTest, WeightDecayTakesTheLearningRateOfTheStep) {
+TYPED_TEST(OptimizersTest, WeightDecayUsesTheLearningRateOfTheStep) {
   AdamW<TypeParam> optimizer({.learning_rate = 0.5, .weight_decay = 0.25});
   std::vector<TypeParam> w = {8};
   optimizer.step(w, std::vector<TypeParam>{0});  // no gradient: decay alone
@@ -156,7 +156,7 @@ TYPED_TEST(OptimizersTest, WeightDecayTakesTheLearningRateOfTheStep) {
   EXPECT_EQ(w[0], TypeParam(7));
 }
 
-TYPED_TEST(OptimizersTest, FirstAdamStepIsTheLearningRate) {
+TYPED_TEST(OptimizersTest, FirstAdamStepHasTheSizeOfTheLearningRate) {
   Adam<TypeParam> optimizer({.learning_rate = 0.125, .epsilon = 1e-12});
   std::vector<TypeParam> w = {1, 1, 1};
   optimizer.step(w, std::vector<TypeParam>{1000, -0.25, 0});
@@ -165,7 +165,7 @@ TYPED_TEST(OptimizersTest, FirstAdamStepIsTheLearningRate) {
   EXPECT_EQ(w[2], TypeParam(1));
 }
 
-TYPED_TEST(OptimizersTest, NanGradientsReachTheirWeightsAndNoOthers) {
+TYPED_TEST(OptimizersTest, NanGradientsAffectOnlyTheirOwnWeights) {
   Sgd<TypeParam> sgd({.momentum = 0.9});
   AdamW<TypeParam> adam;
   for (Optimizer<TypeParam>* optimizer :
@@ -203,11 +203,11 @@ void expect_lengths_checked(Optimizer<T>& optimizer, const std::string& name) {
                  name + "::step: parameters: found 2 values, expected 3 values");
   EXPECT_EQ(shorter, (std::vector<T>{1, 2}));
   EXPECT_EQ(optimizer.iterations(), 1);
-  optimizer.step(w, three);  // and goes on
+  optimizer.step(w, three);  // continues after the errors
   EXPECT_NE(w, before);
 }
 
-TYPED_TEST(OptimizersTest, LengthsMustStayTheSame) {
+TYPED_TEST(OptimizersTest, DifferentLengthsInLaterStepsAreRefused) {
   Sgd<TypeParam> sgd, momentum({.momentum = 0.5});
   Adam<TypeParam> adam;
   AdamW<TypeParam> adamw;
@@ -217,7 +217,7 @@ TYPED_TEST(OptimizersTest, LengthsMustStayTheSame) {
   expect_lengths_checked<TypeParam>(adamw, "Adam");
 }
 
-TYPED_TEST(OptimizersTest, NoParametersAreRefused) {
+TYPED_TEST(OptimizersTest, ZeroParametersAreRefused) {
   Adam<TypeParam> adam;
   std::vector<TypeParam> none;
   expect_refused([&] { adam.step(none, std::vector<TypeParam>{}); },
@@ -252,7 +252,7 @@ TYPED_TEST(OptimizersTest, OverlapsAreRefused) {
   EXPECT_EQ(w, before);
 }
 
-// An option, as messages name it, and what it refuses and takes in T.
+// An option as named in messages, with the values that it refuses and accepts in T.
 template <typename T, typename Options>
 struct OptionCase {
   const char* name;
@@ -280,7 +280,7 @@ void expect_options_checked(const std::string& kind,
 TYPED_TEST(OptimizersTest, EveryOptionIsChecked) {
   using T = TypeParam;
   constexpr double kMin = std::numeric_limits<T>::min(), kMax = std::numeric_limits<T>::max();
-  // kInfinity for a double, beyond the type for a float.
+  // kInfinity for a double, a value above the type's range for a float.
   const double too_large = std::is_same_v<T, float> ? 2 * kMax : kInfinity;
   const std::vector<double> not_rates = {kNan, kInfinity, -kInfinity, -1, -1e-300, too_large};
   const std::vector<double> rates = {0, 1e-300, 0.5, kMax};
@@ -335,14 +335,14 @@ TYPED_TEST(OptimizersTest, ClipScalesNormsAboveTheLimit) {
   EXPECT_EQ(g, (std::vector<TypeParam>{1.5, 0, -2}));
 }
 
-TYPED_TEST(OptimizersTest, ClipOfZerosIsZeros) {
+TYPED_TEST(OptimizersTest, ClipLeavesZerosAsZeros) {
   std::vector<TypeParam> g = {0, 0}, none;
   EXPECT_EQ(clip_by_global_norm(g, 1), TypeParam(0));
   EXPECT_EQ(g, (std::vector<TypeParam>{0, 0}));
   EXPECT_EQ(clip_by_global_norm(none, 1), TypeParam(0));
 }
 
-TYPED_TEST(OptimizersTest, ClipMakesAllNanOfANormThatIsNotFinite) {
+TYPED_TEST(OptimizersTest, ClipMakesGradientsNanIfTheNormIsNotFinite) {
   const auto max = std::numeric_limits<TypeParam>::max();
   const auto inf = std::numeric_limits<TypeParam>::infinity();
   const auto nan = std::numeric_limits<TypeParam>::quiet_NaN();
@@ -370,7 +370,7 @@ TEST(ClipByGlobalNorm, SumsFloatsInDouble) {
   // In float the sum of squares stops growing at 2^24.
   std::vector<float> g(std::size_t{1} << 25, 1.0f);
   EXPECT_EQ(clip_by_global_norm(g, 1e9), std::sqrt(static_cast<float>(1 << 25)));
-  std::vector<float> large = {3e30f, 4e30f};  // their squares are beyond float
+  std::vector<float> large = {3e30f, 4e30f};  // their squares overflow float
   EXPECT_FLOAT_EQ(clip_by_global_norm(large, 1), 5e30f);
   EXPECT_FLOAT_EQ(large[0], 0.6f);
 }

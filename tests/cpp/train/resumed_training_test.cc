@@ -1,4 +1,4 @@
-// Training that stops, goes into two files, and goes on in another process: the same bits as
+// Training that stops, is saved to two files, and continues in another process has the same bits as
 // training that never stopped.
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -23,7 +23,7 @@ MemoryAugmentedAttention<T> new_layer() {
   return MemoryAugmentedAttention<T>({.units = 4, .memory_size = 3, .num_heads = 2, .seed = 1});
 }
 
-// Steps first..last-1 of a run in which every step has its own input and learning rate.
+// Takes steps first..last-1 of a run in which every step has its own input and learning rate.
 template <typename T>
 void train(MemoryAugmentedAttention<T>& layer, Optimizer<T>& optimizer, int first, int last) {
   std::vector<T> x(static_cast<std::size_t>(kBatch * kSteps * layer.config().units));
@@ -41,7 +41,7 @@ void train(MemoryAugmentedAttention<T>& layer, Optimizer<T>& optimizer, int firs
   }
 }
 
-// Calls work() in a process of its own; whether it ended without an exception.
+// Calls work() in its own process; returns whether it ended without an exception.
 template <typename Work>
 bool succeeds_in_child(const Work& work) {
   const pid_t child = ::fork();
@@ -96,7 +96,7 @@ class ResumedTraining : public ::testing::Test {};
 using Types = ::testing::Types<float, double>;
 TYPED_TEST_SUITE(ResumedTraining, Types);
 
-TYPED_TEST(ResumedTraining, GivesTheBitsOfTrainingThatNeverStopped) {
+TYPED_TEST(ResumedTraining, EqualsUninterruptedTrainingToTheBit) {
   using T = TypeParam;
   expect_same_bits_after_resuming<T>(Sgd<T>());
   expect_same_bits_after_resuming<T>(Sgd<T>({.momentum = 0.9}));

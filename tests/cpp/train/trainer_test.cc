@@ -1,4 +1,4 @@
-// Schedule, clipping and the average of the weights.
+// The schedule, clipping, and the average of the weights.
 #include "train/trainer.h"
 
 #include <gtest/gtest.h>
@@ -14,7 +14,7 @@
 namespace memattn {
 namespace {
 
-TEST(ScheduledRate, WarmsUpAndFades) {
+TEST(ScheduledRate, RisesInTheWarmUpAndFallsToZero) {
   const TrainerOptions options{.steps = 30, .warm_up = 10, .learning_rate = 2};
   EXPECT_EQ(scheduled_rate(0, options), 0.2);
   EXPECT_EQ(scheduled_rate(9, options), 2);
@@ -26,7 +26,7 @@ TEST(ScheduledRate, WarmsUpAndFades) {
   EXPECT_EQ(scheduled_rate(1, {.steps = 4, .warm_up = 100, .learning_rate = 2}), 2);
 }
 
-TEST(Trainer, IsAdamWOnClippedGradients) {
+TEST(Trainer, EqualsAdamWOnClippedGradients) {
   const TrainerOptions options{
       .steps = 3, .warm_up = 1, .learning_rate = 0.1, .weight_decay = 0.2, .clip_norm = 0.5};
   Trainer trainer(options);
@@ -46,7 +46,7 @@ TEST(Trainer, IsAdamWOnClippedGradients) {
   EXPECT_EQ(found, expected);
 }
 
-TEST(Trainer, AverageIsThatOfItsDefinition) {
+TEST(Trainer, AverageEqualsItsDefinition) {
   Trainer trainer({.steps = 4, .learning_rate = 0.1, .average_decay = 0.7});
   std::vector<float> weights = {1};
   double sum = 0, shares = 0;
@@ -60,7 +60,7 @@ TEST(Trainer, AverageIsThatOfItsDefinition) {
   EXPECT_NEAR(weights[0], sum / shares, 1e-6);
 }
 
-TEST(Trainer, OptionsThatCannotBeAreRefused) {
+TEST(Trainer, InvalidOptionsAreRefused) {
   const auto refused = [](const char* name, auto field, auto... bad) {
     const auto check = [&](auto value) {
       TrainerOptions options;

@@ -126,7 +126,7 @@ def test_members_may_have_different_numbers_of_layers(series: Series) -> None:
         forecaster.predict_without_slots(*series, *origins, 0, 0)
     with pytest.raises(ValueError, match="member: found 3, expected a number from 0 to 2"):
         forecaster.attention_scores(*series, *origins, 3)
-    with pytest.raises(ValueError, match="member_layers: found 2 of them, expected none, or one"):
+    with pytest.raises(ValueError, match="member_layers: found 2 values, expected none, or one"):
         PanelForecaster(**options | {"member_layers": [0, 2]})
 
 
