@@ -10,10 +10,13 @@ Frameworks pin versions that conflict with others, so none can be installed into
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,12 +72,28 @@ def _reason(output: str) -> str:
     return (errors or lines or ["pip said nothing"])[0][:200]
 
 
+@contextmanager
+def _locked(name: str) -> Iterator[None]:
+    """Keeps other processes from making the same environment while the block runs."""
+    FOLDER.mkdir(exist_ok=True)
+    (FOLDER / ".gitignore").write_text("*\n")
+    with (FOLDER / f".{name}.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def install(name: str, log: Path) -> Path:
     """Return the interpreter of an environment, which is made if it is missing or out of date.
 
-    The name of a peer refers to the environment in which it runs.
+    The name of a peer refers to the environment in which it runs. If another process is making the
+    same environment, this one waits for it.
     """
     name = HOST_OF_PEER.get(name, name)
+    with _locked(name):
+        return _install(name, log)
+
+
+def _install(name: str, log: Path) -> Path:
     folder = FOLDER / name
     python = folder / "bin" / "python"
     requirements = requirements_file(name)
@@ -83,8 +102,6 @@ def install(name: str, log: Path) -> Path:
     if python.exists() and stamp.exists() and stamp.read_text() == wanted:
         return python
     base = choose_python(name)
-    FOLDER.mkdir(exist_ok=True)
-    (FOLDER / ".gitignore").write_text("*\n")
     log.parent.mkdir(parents=True, exist_ok=True)
     # Compiling a whole framework takes a minute; compiling its imports at first use takes seconds.
     options = ["--no-input", "--prefer-binary", "--no-compile"]

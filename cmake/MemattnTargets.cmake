@@ -69,6 +69,22 @@ function(memattn_module name)
                              ${PROJECT_SOURCE_DIR}/src)
 endfunction()
 
+# memattn_test_options(TARGET): the flags of every test program. They are the same for all of them,
+# since they share a precompiled header. The tests themselves are compiled at -O1, which takes half
+# the time; the library that they link is fully optimised.
+function(memattn_test_options target)
+  memattn_options(${target})
+  # False warnings of g++ 12 at -O1 about the buffer inside std::string (GCC bug 105329).
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    set(without -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow)
+  endif()
+  target_compile_options(${target} PRIVATE "$<$<CONFIG:Release>:-O1;${without}>")
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include
+                             ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cpp)
+  target_compile_definitions(${target} PRIVATE
+                             MEMATTN_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+endfunction()
+
 # memattn_test(MODULE NAME LIBRARIES...): builds the caller's NAME.cc as a GoogleTest program.
 function(memattn_test module name)
   memattn_add_test(${module} ${name} ${ARGN} GTest::gtest_main)
@@ -83,11 +99,8 @@ endfunction()
 function(memattn_add_test module name)
   set(target ${module}_${name})
   add_executable(${target} ${name}.cc)
-  memattn_options(${target})
-  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include
-                             ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cpp)
-  target_compile_definitions(${target} PRIVATE
-                             MEMATTN_GOLDEN_DIR="${PROJECT_SOURCE_DIR}/tests/golden")
+  memattn_test_options(${target})
   target_link_libraries(${target} PRIVATE ${ARGN})
+  target_precompile_headers(${target} REUSE_FROM memattn_test_headers)
   add_test(NAME ${module}.${name} COMMAND ${target})
 endfunction()

@@ -3,6 +3,23 @@
 # environment (.venv-hosts/NAME, created and maintained by bench/environments.py). Sourced from the
 # root of the repository, after wheels.sh.
 
+# prepare_ahead NAME...: makes these environments in the background while other stages compile, since
+# pip uses one core and waits for the network. prepare_host repeats, and reports, what fails here.
+prepare_ahead() {
+  mkdir -p "$LOGS"
+  set -m # a process group of its own, which stop_preparing ends
+  (
+    for host in "$@"; do nice "$VENV/bin/python" -m bench.environments "$host" || true; done
+  ) >"$LOGS/environments-ahead.log" 2>&1 </dev/null &
+  set +m
+  trap stop_preparing EXIT
+}
+
+stop_preparing() {
+  local group
+  for group in $(jobs -rp); do kill -- -"$group" 2>/dev/null || true; done
+}
+
 # prepare_host NAME: prepares its environment, with the wheel in it.
 prepare_host() {
   local python wheel stamp

@@ -82,6 +82,8 @@ setup_ccache() {
   # different compilers.
   export CXX=${CXX:-g++}
   export CCACHE_DIR=${CCACHE_DIR:-$PWD/build/ccache} CMAKE_CXX_COMPILER_LAUNCHER=ccache
+  # Without this, it does not cache files compiled with a precompiled header, as the tests are.
+  export CCACHE_SLOPPINESS=${CCACHE_SLOPPINESS:-pch_defines,time_macros}
 }
 
 # setup_system PACKAGE...: installs missing packages. Without the rights to do so, lists them and

@@ -1,6 +1,7 @@
 """Environments of peers: pinned, made once, shared with frameworks, and errors with reasons."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor, TimeoutError
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ def test_an_environment_is_kept_until_its_requirements_change(empty: Path, tmp_p
     empty.write_text("# nothing, again\n")
     environments.install("nobody", log)
     assert (python.parent.parent / ".stamp").stat().st_mtime_ns != made
+
+
+def test_an_environment_that_another_process_makes_is_waited_for(
+    empty: Path, tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with environments._locked("nobody"):  # each opening of a lock file counts as a process
+            other = pool.submit(environments.install, "nobody", tmp_path / "log")
+            with pytest.raises(TimeoutError):
+                other.result(timeout=0.5)
+            assert not (environments.FOLDER / "nobody").exists()
+        assert other.result().exists()
 
 
 def test_a_failed_installation_is_an_error_with_its_reason(empty: Path, tmp_path: Path) -> None:
