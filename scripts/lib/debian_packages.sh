@@ -92,7 +92,8 @@ use_debs() {
   name=$(sed -n 's/^Package: \(libmemattn[0-9].*\)/\1/p' packaging/debian/control)
   in_deb_root "$DEB_USE_ROOT" dpkg --purge libmemattn-dev "$name" # of a run that failed
   before=$(deb_root_files)
-  in_deb_root "$DEB_USE_ROOT" sh -c 'dpkg --install /tmp/debs/*.deb && dpkg --verify "libmemattn*"' &&
+  in_deb_root "$DEB_USE_ROOT" sh -c 'dpkg --install /tmp/debs/*.deb' &&
+    in_deb_root "$DEB_USE_ROOT" dpkg --verify libmemattn-dev "$name" &&
     in_deb_root "$DEB_USE_ROOT" sh -c 'cd /tmp/memattn && AUTOPKGTEST_TMP=/tmp/programs packaging/debian/tests/programs' &&
     in_deb_root "$DEB_USE_ROOT" dpkg --purge libmemattn-dev || return
   programs=$(cd "$DEB_USE_ROOT/tmp/programs" && printf '/tmp/programs/%s\n' program*[0-9])
