@@ -13,8 +13,8 @@ DEB_SOURCE=(CMakeLists.txt CHANGELOG.md LICENSE README.md pyproject.toml
 # can_make_deb_roots: whether this machine can; if not, says so.
 can_make_deb_roots() {
   can_unpack "Debian packages" || return
-  if ((EUID != 0)); then
-    printf 'not tested: Debian packages; only root can make the Debian systems to build and install them in\n'
+  if ((EUID != 0)) || ! unshare --mount --pid --net --fork true; then
+    printf 'not tested: Debian packages; this user cannot make the Debian systems to build and install them in\n'
     return 1
   fi
   if ! command -v mmdebstrap >/dev/null; then apt_install mmdebstrap >&2; fi
