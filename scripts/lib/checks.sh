@@ -17,7 +17,7 @@ list_files() {
 }
 
 list_cpp() { list_files '*.cc' '*.h' '*.cpp' ; }
-list_shell() { printf '%s\n' .ci/run bench/compare packaging/build-deb scripts/{bench,coverage,demo,docs,format,test,wheel} scripts/lib/*.sh; }
+list_shell() { printf '%s\n' .ci/run bench/compare packaging/{build-deb,debian/tests/programs} scripts/{bench,coverage,demo,docs,format,test,wheel} scripts/lib/*.sh; }
 
 check_format() {
   list_cpp | xargs clang-format --dry-run -Werror

@@ -6,17 +6,23 @@
 ARM_ROOT=build/debian-12-arm64
 OLD_ROOT=build/debian-11-amd64
 
-# unpack_debian FOLDER SUITE ARCH PACKAGE...: unpacks the packages and all their dependencies from
-# this machine's mirror.
-unpack_debian() {
-  local folder=$1 suite=$2 arch=$3 apt=$PWD/$1.apt mirror package
-  shift 3
+# debian_mirror: prints the mirror of Debian that this machine uses.
+debian_mirror() {
+  local mirror
   # shellcheck disable=SC2016 # part of apt's format
   mirror=$(apt-get indextargets --format '$(SITE)' 'Identifier: Packages' 'Origin: Debian' | sed -n 1p)
   if [[ -z $mirror ]]; then
     printf 'apt knows no mirror of Debian; run apt-get update as root first\n' >&2
     return 1
   fi
+  printf '%s\n' "$mirror"
+}
+
+# unpack_debian FOLDER SUITE ARCH PACKAGE...: those packages and all that they depend on, from debian_mirror.
+unpack_debian() {
+  local folder=$1 suite=$2 arch=$3 apt=$PWD/$1.apt mirror package
+  shift 3
+  mirror=$(debian_mirror) || return
   rm -rf "$folder" "$apt"
   mkdir -p "$folder" "$apt"/{state/lists,cache/archives}/partial
   : >"$apt/state/status"

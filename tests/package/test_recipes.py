@@ -1,12 +1,14 @@
 """The recipes in packaging/ and CITATION.cff have the current version and dependencies."""
 
 import json
+import os
 import re
 import sys
+from pathlib import Path
 
 import pytest
 
-from .commands import ROOT
+from .commands import ROOT, run
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -73,6 +75,18 @@ def test_conda_has_the_requirements_of_pyproject() -> None:
     host = conda_packages("host")
     assert requirements(PROJECT["build-system"]["requires"]).items() <= host.items()
     assert conda_packages("build")["cmake"] == PROJECT["tool"]["scikit-build"]["cmake"]["version"]
+
+
+def test_conda_tests_pass_with_this_package() -> None:
+    """Run the tests of the recipe here; scripts/test --long runs them on the package itself."""
+    tests = CONDA.partition("\ntests:\n")[2]
+    modules = re.search(r"      imports:\n((?:        - .*\n)+)", tests)[1].split()[1::2]
+    assert "memattn" in modules
+    commands = re.findall(r"^      - (python .*)$", tests, flags=re.MULTILINE)
+    assert commands
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in [f"python -c 'import {', '.join(modules)}'", *commands]:
+        run("bash", "-c", command, env={**os.environ, "PATH": path})
 
 
 def test_recipes_have_the_minimum_versions_of_cmake() -> None:
