@@ -66,7 +66,7 @@ def test_wrong_options_name_the_help_of_their_command(call: Run) -> None:
             done = call(command, *wrong)
             assert done.returncode == 2
             assert done.stderr.endswith(f"\ntry: memattn {command} --help\n")
-    assert call("forcast").stderr.endswith("\ntry: memattn --help\n")
+    assert call("forecas").stderr.endswith("\ntry: memattn --help\n")
 
 
 def test_bad_encoding_is_an_error_with_its_line(call: Run, tmp_path: Path) -> None:
