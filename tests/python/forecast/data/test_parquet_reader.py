@@ -240,7 +240,7 @@ def test_an_index_of_times_is_read(reader: str, tmp_path: Path) -> None:
     ("make", "kind", "said"),
     [
         (lambda path: None, "not-found", "no such file; expected a Parquet file"),
-        (lambda path: path.mkdir(), "not-a-file", "found a folder, expected a Parquet file"),
+        (lambda path: path.mkdir(), "no-files", "the folder has no CSV or Parquet files"),
         (lambda path: os.mkfifo(path), "not-a-file", "found a pipe or a device, expected"),
         (lambda path: path.symlink_to(path), "unreadable", "cannot be read: Too many levels of"),
         (lambda path: path.symlink_to("/dev/zero"), "not-a-file", "found a pipe or a device"),

@@ -65,8 +65,8 @@ def test_the_section_has_every_row_and_curve(forecaster: Forecaster, page: str) 
 
 
 def test_settings_of_covariates_are_text(page: str) -> None:
-    assert '<td>left_out</td><td class="value">none</td>' in page
-    assert '<td>compressed</td><td class="value">no</td>' in page
+    assert '<td>covariates left out</td><td class="value">none</td>' in page
+    assert '<td>values compressed</td><td class="value">no</td>' in page
 
 
 def test_the_same_fit_gives_the_same_page(forecaster: Forecaster, page: str) -> None:
