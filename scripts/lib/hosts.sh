@@ -6,10 +6,12 @@
 # prepare_ahead NAME...: makes these environments in the background while other stages compile, since
 # pip uses one core and waits for the network. prepare_host repeats, and reports, what fails here.
 prepare_ahead() {
+  local python
+  python=$(choose_python)
   mkdir -p "$LOGS"
   set -m # a process group of its own, which stop_preparing ends
   (
-    for host in "$@"; do nice "$VENV/bin/python" -m bench.environments "$host" || true; done
+    for host in "$@"; do nice "$python" -m bench.environments "$host" || true; done
   ) >"$LOGS/environments-ahead.log" 2>&1 </dev/null &
   set +m
   trap stop_preparing EXIT

@@ -200,9 +200,11 @@ setup_for_test() {
   export PATH=$PWD/$VENV/bin:$PATH
 }
 
-# All packages at once, so that a user who must install them gets one list.
+# setup_for_every_test ENVIRONMENT...: all packages at once, so that a user who must install them gets
+# one list. The environments (prepare_ahead, hosts.sh) are made in the background.
 setup_for_every_test() {
   setup_system "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}" "${ARM_PACKAGES[@]}" \
     "${BROWSER_PACKAGES[@]}" "${SITE_PACKAGES[@]}" "${ENGINE_PACKAGES[@]}"
+  prepare_ahead "$@"
   setup_for_test
 }
