@@ -10,6 +10,7 @@ the packages that it needs besides memattn.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -47,7 +48,22 @@ def main() -> None:
     options = [*DEFAULTS, f"-dict={FOLDER / 'python.dict'}", f"-artifact_prefix={found}-"]
     words = [*options, *sys.argv[2:], str(found), str(FOLDER / "corpus" / name)]
     atheris.Setup([sys.argv[0], *words], lambda data: run(name, data) and None)
+    _exit_without_destructors()
     atheris.Fuzz()
+
+
+def _exit_without_destructors() -> None:
+    """Let exit() end the process at once.
+
+    libFuzzer calls it while it holds the GIL. The destructors of PyArrow's thread pools would then
+    wait for threads that may be waiting for the GIL, to release a buffer of Python.
+    """
+    import pyarrow as pa
+
+    # Creates both pools: handlers run in reverse, so this one must be registered after theirs.
+    pa.cpu_count(), pa.io_thread_count()
+    libc = ctypes.CDLL(None)
+    libc.on_exit(libc._exit, None)
 
 
 if __name__ == "__main__":

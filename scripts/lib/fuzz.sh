@@ -26,7 +26,9 @@ fuzz() {
   else
     command=(python fuzz/fuzz_python.py "$target")
   fi
-  if ! "${command[@]}" -max_total_time="$seconds" >"build/fuzz/$target.log" 2>&1; then
+  # A target that hangs must not hold up the rest.
+  if ! timeout --kill-after=10 $((seconds + 300)) "${command[@]}" \
+    -max_total_time="$seconds" >"build/fuzz/$target.log" 2>&1; then
     tail -n 60 "build/fuzz/$target.log"
     printf 'fuzz target %s failed\n' "$target"
     return 1
