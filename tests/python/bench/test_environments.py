@@ -32,8 +32,15 @@ def test_all_requirements_are_pinned() -> None:
 
 
 def test_a_peer_shares_the_environment_of_its_framework(empty: Path, tmp_path: Path) -> None:
+    """Also where another process is making that environment, which is waited for."""
     log = tmp_path / "log"
-    assert environments.install("fusionlab", log) == environments.install("keras2", log)
+    with ThreadPoolExecutor(1) as pool:
+        with environments._locked("keras2"):  # each opening of a lock file counts as a process
+            other = pool.submit(environments.install, "fusionlab", log)
+            with pytest.raises(TimeoutError):
+                other.result(timeout=0.5)
+            assert not (environments.FOLDER / "keras2").exists()
+        assert other.result() == environments.install("keras2", log)
 
 
 def test_an_environment_is_kept_until_its_requirements_change(empty: Path, tmp_path: Path) -> None:
@@ -45,18 +52,6 @@ def test_an_environment_is_kept_until_its_requirements_change(empty: Path, tmp_p
     empty.write_text("# nothing, again\n")
     environments.install("nobody", log)
     assert (python.parent.parent / ".stamp").stat().st_mtime_ns != made
-
-
-def test_an_environment_that_another_process_makes_is_waited_for(
-    empty: Path, tmp_path: Path
-) -> None:
-    with ThreadPoolExecutor(1) as pool:
-        with environments._locked("nobody"):  # each opening of a lock file counts as a process
-            other = pool.submit(environments.install, "nobody", tmp_path / "log")
-            with pytest.raises(TimeoutError):
-                other.result(timeout=0.5)
-            assert not (environments.FOLDER / "nobody").exists()
-        assert other.result().exists()
 
 
 def test_a_failed_installation_is_an_error_with_its_reason(empty: Path, tmp_path: Path) -> None:

@@ -199,13 +199,15 @@ def test_an_exception_in_progress_leaves_a_checkpoint(
     assert saved(forecaster().fit(table, checkpoint=path, resume=True), tmp_path / "f") == expected
 
 
-def test_a_fit_killed_at_200_random_times_continues(tmp_path: Path) -> None:
+def test_a_fit_killed_at_random_times_continues(tmp_path: Path) -> None:
+    """Kills 50 fits, or 200 if MEMATTN_LONG_TESTS is set."""
+    times = 200 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 50
     script = Path(__file__).with_name("killed_fits.py")
-    command = [sys.executable, str(script), str(tmp_path), "200", "3"]
+    command = [sys.executable, str(script), str(tmp_path), str(times), "3"]
     output = subprocess.run(command, check=True, timeout=1800, capture_output=True, text=True)
     killed, kept, finished = map(int, output.stdout.split())
-    assert killed == 200
-    assert kept > 100
+    assert killed == times
+    assert kept > times // 2
     assert finished > 0  # at least the last fit, which is not killed
 
 

@@ -125,9 +125,9 @@ def test_available_levels_are_those_that_predict_accepts(frame: pd.DataFrame) ->
     ):
         fitted = small(**options).fit(some)
         assert (fitted.available_levels, fitted.is_calibrated) == (levels, calibrated)
-        assert "interval" in fitted.render_report() or not levels
+        report = fitted.render_report() if levels else ""  # drawing takes a second
         for level in levels:
-            assert f"{level} % interval" in fitted.render_report()
+            assert f"{level} % interval" in report
             assert f"memattn-lo-{level}" in fitted.predict(level=level).columns
         if not levels:
             with pytest.raises(ValueError, match="this fit has no intervals"):
