@@ -10,7 +10,13 @@ import pytest
 from memattn.jax import Config, apply, init, prepare
 from memattn.layer_options import PAIR_ROUTES
 
-from ..masked_values import JUNK, filled, one_step_for_some
+from ..masked_values import (
+    JUNK,
+    assert_query_reaches_no_others,
+    filled,
+    one_query_for_some,
+    one_step_for_some,
+)
 from ..pairs import INPUTS, both, inputs, on_jax_some, small, with_biases
 from .test_jax_pairs import pairs_of_scores, run, twin_of
 
@@ -22,14 +28,9 @@ SOME_ROUTES = [*on_jax_some(PAIR_ROUTES), "right_value"]
 def test_a_step_that_some_may_read_reaches_no_others(kind: str, route: Any) -> None:
     params, layer = twin_of(with_biases(small(kind)))
     pair = inputs(kind)
-    keep, reads_it = one_step_for_some(7, pair[1].shape[1])
+    keep, other, step = one_step_for_some(kind, pair[1].shape[1])
     grad_y = np.ones((3, 7, 6), np.float32)
-    other = ~reads_it
-    if kind == "hierarchical":
-        other[2] = False  # it is a query, too
     clean = run(layer, params, pair, grad_y, route, attention_mask=keep)
-    step = np.zeros((3, pair[1].shape[1]), bool)
-    step[:, 2] = True
     for junk in JUNK:
         dirty = (pair[0], filled(pair[1], step, junk))
         found = run(layer, params, dirty, grad_y, route, attention_mask=keep)
@@ -44,20 +45,13 @@ def test_a_step_that_some_may_read_reaches_no_others(kind: str, route: Any) -> N
 def test_a_query_reaches_no_others(route: Any) -> None:
     params, layer = twin_of(with_biases(small("cross")))
     pair = inputs("cross")
-    keep = np.ones((1, 7, 4), bool)
-    keep[0, 3, ::2] = False
+    keep, query = one_query_for_some()
     grad_y = np.ones((3, 7, 6), np.float32)
     clean = run(layer, params, pair, grad_y, route, attention_mask=keep)
-    query = np.zeros((3, 7), bool)
-    query[1, 3] = True
     for junk in JUNK:
         dirty = (filled(pair[0], query, junk), pair[1])
         found = run(layer, params, dirty, grad_y, route, attention_mask=keep)
-        np.testing.assert_array_equal(found[0][~query], clean[0][~query], junk)
-        np.testing.assert_array_equal(found[2]["x1"][~query], clean[2]["x1"][~query], junk)
-        of_x2, expected = found[2]["x2"], clean[2]["x2"]
-        np.testing.assert_array_equal(of_x2[::2], expected[::2], junk)
-        np.testing.assert_array_equal(of_x2[1, ::2], expected[1, ::2], junk)
+        assert_query_reaches_no_others(found, clean, query, junk)
 
 
 @pytest.mark.parametrize("fully_masked", ["zero", "uniform"])

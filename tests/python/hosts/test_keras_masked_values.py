@@ -7,7 +7,13 @@ import pytest
 
 from memattn.layer_options import PAIR_ROUTES
 
-from ..masked_values import SOME_JUNK, filled, one_step_for_some
+from ..masked_values import (
+    SOME_JUNK,
+    assert_query_reaches_no_others,
+    filled,
+    one_query_for_some,
+    one_step_for_some,
+)
 from ..pairs import both, inputs, small, step_masks, with_biases
 from .keras_pairs import check_scores
 from .keras_pairs import twin as pair_twin
@@ -43,13 +49,8 @@ def test_masked_steps_reach_nothing(kind: str, route: Any) -> None:
 @both
 def test_a_step_that_some_may_read_reaches_no_others(kind: str, route: Any) -> None:
     layer, x, g = pair_of(kind, route)
-    keep, reads_it = one_step_for_some(7, x[1].shape[1])
-    other = ~reads_it
-    if kind == "hierarchical":
-        other[2] = False  # it is a query, too
+    keep, other, step = one_step_for_some(kind, x[1].shape[1])
     clean = run(layer, x, g, attention_mask=keep)
-    step = np.zeros((3, x[1].shape[1]), bool)
-    step[:, 2] = True
     for junk in SOME_JUNK:
         found = run(layer, [x[0], filled(x[1], step, junk)], g, attention_mask=keep)
         np.testing.assert_array_equal(found[0][:, other], clean[0][:, other], junk)
@@ -59,18 +60,11 @@ def test_a_step_that_some_may_read_reaches_no_others(kind: str, route: Any) -> N
 @routes
 def test_a_query_reaches_no_others(route: Any) -> None:
     layer, x, g = pair_of("cross", route)
-    keep = np.ones((1, 7, 4), bool)
-    keep[0, 3, ::2] = False
+    keep, query = one_query_for_some()
     clean = run(layer, x, g, attention_mask=keep)
-    query = np.zeros((3, 7), bool)
-    query[1, 3] = True
     for junk in SOME_JUNK:
         found = run(layer, [filled(x[0], query, junk), x[1]], g, attention_mask=keep)
-        np.testing.assert_array_equal(found[0][~query], clean[0][~query], junk)
-        np.testing.assert_array_equal(found[2]["x1"][~query], clean[2]["x1"][~query], junk)
-        of_x2, expected = found[2]["x2"], clean[2]["x2"]
-        np.testing.assert_array_equal(of_x2[::2], expected[::2], junk)
-        np.testing.assert_array_equal(of_x2[1, ::2], expected[1, ::2], junk)
+        assert_query_reaches_no_others(found, clean, query, junk)
 
 
 @pytest.mark.parametrize("fully_masked", ["zero", "uniform"])

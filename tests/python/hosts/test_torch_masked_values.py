@@ -64,14 +64,9 @@ def test_a_step_that_some_may_read_reaches_no_others(kind: str, route: str) -> N
     layer = small(kind)
     layer.route = route
     x, grad_y = inputs(kind), torch.ones(3, 7, 6)
-    keep, reads_it = one_step_for_some(7, x[1].shape[1])
+    keep, other, step = one_step_for_some(kind, x[1].shape[1])
     call = tensors({"attention_mask": keep})
-    other = ~reads_it
-    if kind == "hierarchical":
-        other[2] = False  # it is a query, too
     clean = results(layer, x, grad_y, False, **call)
-    step = np.zeros(x[1].shape[:2], bool)
-    step[:, 2] = True
     for junk in SOME_JUNK:
         found = results(layer, [x[0], spoilt(x[1], step, junk)], grad_y, False, **call)
         for part in (0, 1):  # y and the gradient of the first input
