@@ -127,8 +127,8 @@ struct Tile {
             finite, slots, n, slot_weights, held, c, ldc);
   }
 
-  // The same with the gradients of logits for weights, of which a token has none where it keeps no
-  // slot, even if it reads all of them.
+  // The same with gradients of logits as the weights. A token that keeps no slot has none of them,
+  // even if it reads every slot.
   template <typename Stored>
   void read_logits(bool finite, std::int64_t slots, std::int64_t n, const T* d_logits,
                    Right<Stored> held, T* c, std::int64_t ldc) const {
@@ -142,9 +142,9 @@ struct Tile {
             finite, slots, n, d_logits, held, c, ldc);
   }
 
-  // What goes the other way, from tokens to the slots that they read: c (slots, n) += weights
-  // (slots, stride) of tokens row..row + count - 1, the first of which is that of slot_weights,
-  // times their rows a (count, n). `finite` is about a.
+  // The reverse of read, from tokens to the slots that they read: adds weights (slots, stride) of
+  // tokens row..row + count - 1 times their rows a (count, n) to c (slots, n). slot_weights and a
+  // begin at the first of these tokens; with `finite` there is no NaN in a.
   void give(std::int64_t row, std::int64_t count, bool finite, std::int64_t slots, std::int64_t n,
             const T* slot_weights, const T* a, std::int64_t lda, T* c, std::int64_t ldc) const {
     if (finite || !mask.any()) {
@@ -160,7 +160,7 @@ struct Tile {
     }
   }
 
-  // As read, of the slots that `takes(token, slot)` picks.
+  // Reads only the pairs for which `takes(token, slot)` is true.
   template <typename Stored, typename Takes>
   void read_if(Takes takes, std::int64_t row, std::int64_t count, Start start, bool finite,
                std::int64_t slots, std::int64_t n, const T* slot_weights, Right<Stored> held, T* c,

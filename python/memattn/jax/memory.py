@@ -187,9 +187,8 @@ def prepare(
     w = {name: array.astype(wide) for name, array in given.items()}
 
     product = product_of_weights
-    # A slot that is not finite, or of which a product overflows, counts as 0 in products, where
-    # even a masked one would reach others as 0·NaN, and marks its logits instead, which masks
-    # leave out.
+    # A slot that is not finite, or whose products overflow, counts as 0 in products, since even a
+    # masked one would reach others as 0·NaN. Its logits become NaN instead, which masks replace.
     finite = jnp.ones((config.memory_size,), bool)
 
     def guarded(part: Array, slots: str, of: Any = wide) -> Array:

@@ -207,9 +207,9 @@ def attend(
         finite1, finite2 = (jnp.isfinite(x).all(-1, keepdims=True) for x in (x1, x2))
         x1, x2 = jnp.where(finite1 & used[0], x1, 0), jnp.where(finite2 & used[1], x2, 0)
 
-    # A step that some queries read and others do not must not reach the others, not even as 0·NaN:
-    # one that is not finite, or of which something overflows on the way, counts as 0 in products,
-    # and marks its logits instead.
+    # A step that only some queries read must not affect the others, not even by 0·NaN. So a step
+    # that is not finite, or whose operands overflow, counts as 0 in products, and its logits become
+    # NaN instead.
     def guarded(operand: Array, finite: Array | None) -> tuple[Array, Array | None]:
         if finite is None:
             return operand, None

@@ -76,7 +76,7 @@ def attend(
     part = None
     if keep is not None:
         part = FinitePart()
-        # What a token that reads nothing holds, NaN perhaps, must not reach gradients of weights.
+        # A token that reads nothing may be NaN, and must not reach the gradients of the weights.
         x = ops.where(ops.any(keep, axis=-1, keepdims=True), x, 0.0)
     tokens = ops.reshape(x, (-1, width))
     by_route = _folded if route == "folded" else _projected

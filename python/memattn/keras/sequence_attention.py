@@ -124,7 +124,7 @@ def _scores(
     fully_masked: str,
     folded: bool,
 ) -> tuple[Any, Any]:
-    """Scores, (B, H, T1, T2) of projected queries and keys or else (B, T1, H, T2), and values."""
+    """Return scores, (B, H, T1, T2) if projected, else (B, T1, H, T2), and the values."""
     if keep is None:
         s2 = _through(x2, weights.dense2) if way.dense2 else x2
         if x1 is x2 and way.dense1 == way.dense2:
@@ -151,7 +151,7 @@ def _scores(
 
 
 def _without_masked(x1: Any, x2: Any, keep: Any, fully_masked: str) -> tuple[Any, Any]:
-    """Both inputs with 0 for the steps that neither read nor are read.
+    """Return both inputs with 0 for the steps that neither read nor are read.
 
     Multiplying them by 0 is not enough, since 0·NaN is NaN, forward and in gradients of weights.
     """

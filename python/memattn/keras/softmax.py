@@ -49,11 +49,11 @@ def masked_softmax(logits: Any, keep: Any, dtype: str, fully_masked: str, poison
 
 
 class FinitePart:
-    """Keeps what is not finite out of products, and has it mark logits instead.
+    """Keeps non-finite rows out of products, and marks their logits instead.
 
-    A row that is not finite, or of which a product overflows, counts as 0, and its logits become
-    NaN. A masked logit is replaced, so nothing of its row can reach a result, where 0·NaN would. A
-    row that is read gives NaN, as it would have.
+    A row that is not finite, or whose products overflow, counts as 0, and its logits become NaN.
+    A masked logit is replaced, so its row cannot reach a result, not even as 0·NaN. A row that is
+    read gives NaN, as it would without this.
     """
 
     def __init__(self) -> None:
@@ -66,7 +66,7 @@ class FinitePart:
         ----------
         source : tensor
         axes : sequence of int, optional
-            Those along a row, in order; default: all behind the first two.
+            The axes of a row, in ascending order; default: all after the first two.
         """
         axes = tuple(range(2, len(source.shape))) if axes is None else tuple(axes)
         finite = ops.all(ops.isfinite(source), axis=axes)
@@ -78,5 +78,5 @@ class FinitePart:
 
 
 def as_it_is(source: Any, axes: Sequence[int] | None = None) -> Any:
-    """Stand for `FinitePart` where nothing is masked."""
+    """Return the source itself; stands for `FinitePart` in calls without a mask."""
     return source
