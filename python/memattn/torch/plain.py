@@ -52,9 +52,10 @@ def read_folded(
     x: Tensor, a: Tensor, c: Tensor, b: Tensor, heads: int, call: Call
 ) -> tuple[Tensor, Tensor]:
     """Return what is read (B, T, U), and the scores (B, T, H, S), from a fold."""
-    x = _reading(x, c.shape[0] // heads, call)
-    logits = (torch.matmul(x, a) + c).unflatten(-1, (heads, c.shape[0] // heads))
-    scores = _scores(logits, call)
+    slots = c.shape[0] // heads
+    keep = kept(call, x.shape[1], slots, x.device)
+    logits = (torch.matmul(_reading(x, keep), a) + c).unflatten(-1, (heads, slots))
+    scores = softmax(logits, keep, call)
     return torch.matmul(dropped(scores, call).to(x.dtype).flatten(-2), b), scores
 
 
@@ -62,11 +63,11 @@ def _projected(x: Tensor, weights: MemoryWeights, call: Call) -> tuple[Tensor, T
     """Return the same by the projected route, which is less work if key_dim is small."""
     with without_autocast(x):
         keys, values = (part.to(x.dtype) for part in _project_memory(weights))
-    tokens = _reading(x, keys.shape[0], call)
-    query = torch.einsum("btu,uhd->bthd", tokens, weights.query_kernel)
+    keep = kept(call, x.shape[1], keys.shape[0], x.device)
+    query = torch.einsum("btu,uhd->bthd", _reading(x, keep), weights.query_kernel)
     if weights.query_bias is not None:
         query = query + weights.query_bias.to(query.dtype)
-    scores = _scores(torch.einsum("bthd,shd->bths", query, keys), call)
+    scores = softmax(torch.einsum("bthd,shd->bths", query, keys), keep, call)
     read = torch.einsum("bths,she->bthe", dropped(scores, call).to(x.dtype), values)
     return torch.einsum("bthe,heu->btu", read, weights.output_kernel), scores
 
@@ -92,19 +93,9 @@ def _logits_bias(weights: MemoryWeights, keys: Tensor) -> Tensor:
     return torch.einsum("hd,shd->hs", exact(weights.query_bias), keys)
 
 
-def _reading(x: Tensor, slots: int, call: Call) -> Tensor:
+def _reading(x: Tensor, keep: Tensor | None) -> Tensor:
     """Return x with zeros for tokens that read nothing: 0·NaN would reach gradients of weights."""
-    keep = kept(call, x.shape[1], slots, x.device)
     return x if keep is None else torch.where(keep.any(-1, keepdim=True), x, 0)
-
-
-def _keep(call: Call, logits: Tensor) -> Tensor | None:
-    return kept(call, logits.shape[1], logits.shape[3], logits.device)
-
-
-def _scores(logits: Tensor, call: Call) -> Tensor:
-    """Return the softmax over the kept slots, (B, T, H, S)."""
-    return softmax(logits, _keep(call, logits), call)
 
 
 def scores_gradients(
@@ -118,9 +109,9 @@ def scores_gradients(
     factor = weights.query_kernel.shape[2] ** -0.5
     memory = weights.memory
     keep = kept(call, x.shape[1], memory.shape[0], x.device)
-    if keep is not None:  # what a masked slot holds, or a token that reads nothing, counts as 0
+    x = _reading(x, keep)
+    if keep is not None:  # slots that no token reads are zeros, too
         memory = torch.where(keep.flatten(0, 1).any(0)[:, None], memory, 0)
-        x = torch.where(keep.any(-1, keepdim=True), x, 0)
     weights = weights._replace(memory=memory)
     keys, _ = _project_memory(weights)
     a = torch.einsum("uhd,shd->uhs", weights.query_kernel, keys)
