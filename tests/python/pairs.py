@@ -10,6 +10,7 @@ import pytest
 from memattn import CrossAttention, HierarchicalAttention
 
 from .golden import FOLDER, read
+from .sampling import some
 
 T = TypeVar("T")
 PairLayer = CrossAttention | HierarchicalAttention
@@ -29,8 +30,7 @@ CASES = [file.stem for file in FILES if not file.stem.startswith(("train_", "ker
 
 def on_jax_some(cases: Iterable[T]) -> list[T]:
     """Return all cases; on JAX, which compiles each, a fifth, unless MEMATTN_LONG_TESTS=1."""
-    short = os.environ.get("MEMATTN_TEST_HOST") == "jax" and "MEMATTN_LONG_TESTS" not in os.environ
-    return list(cases)[:: 5 if short else 1]
+    return some(cases, 5 if os.environ.get("MEMATTN_TEST_HOST") == "jax" else 1)
 
 
 def small(kind: str, **options: Any) -> PairLayer:

@@ -4,7 +4,6 @@ Programs run in their own processes, several at once so that the machine is busy
 Python, run this file with pytest in an environment that has NumPy and the extension for it.
 """
 
-import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from .sampling import LONG
+
 # The runs of each program; failures happen by chance.
-RUNS = 20 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 4
+RUNS = 20 if LONG else 4
 
 # The beginning of every program. `in_threads(f)` lets daemon threads call f forever, and returns
 # once each has called it.

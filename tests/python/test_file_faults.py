@@ -14,8 +14,9 @@ import pytest
 from memattn import MemoryAugmentedAttention
 from memattn.forecast import Forecaster
 
+from .sampling import LONG
+
 SOURCE = Path(__file__).parents[1] / "cpp" / "testing" / "file_faults.cc"
-LONG = bool(os.environ.get("MEMATTN_LONG_TESTS"))
 
 
 def test_every_writer_survives_every_failing_call(tmp_path: Path) -> None:

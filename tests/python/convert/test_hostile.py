@@ -3,7 +3,6 @@
 MEMATTN_LONG_TESTS=1 reads 50 times as many.
 """
 
-import os
 import random
 import struct
 import tracemalloc
@@ -15,9 +14,10 @@ import pytest
 from memattn import FormatError, MemoryAugmentedAttention, convert
 from memattn.errors import DataError
 
+from ..sampling import LONG
 from .support import GOLDEN, KERAS_FILES, safetensors_bytes
 
-TIMES = 50 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 1
+TIMES = 50 if LONG else 1
 OURS = ("layer.npz", "layer.pt", "layer.safetensors", "model.safetensors", "layer.weights.h5")
 
 

@@ -20,6 +20,7 @@ from memattn.forecast.data.panel import panel_from_frame
 from memattn.forecast.state_file import state_bytes
 
 from ..full_disk import full_disk
+from ..sampling import LONG
 from .panels import note, random_table
 
 Table = pd.DataFrame
@@ -201,7 +202,7 @@ def test_an_exception_in_progress_leaves_a_checkpoint(
 
 def test_a_fit_killed_at_random_times_continues(tmp_path: Path) -> None:
     """Kills 50 fits, or 200 if MEMATTN_LONG_TESTS is set."""
-    times = 200 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 50
+    times = 200 if LONG else 50
     script = Path(__file__).with_name("killed_fits.py")
     command = [sys.executable, str(script), str(tmp_path), str(times), "3"]
     output = subprocess.run(command, check=True, timeout=1800, capture_output=True, text=True)

@@ -4,7 +4,6 @@ MEMATTN_LONG_TESTS=1 tries many more.
 """
 
 import datetime as dt
-import os
 import random
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from polars.testing import assert_frame_equal
 
 from memattn.forecast import Forecaster
 
-CASES = 2000 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 80
+from ..sampling import LONG
+
+CASES = 2000 if LONG else 80
 ROWS = 12
 TEXT_IDS = [["a", "b"], ["10", "9"], ["é", "x,1"], ["", " "], ["2024-01-01", "true"]]
 WHOLE_IDS = [[1, 2], [-5, 7], [0, 100]]

@@ -13,6 +13,7 @@ import torch
 
 from memattn.torch import MemoryAugmentedAttention
 
+from ..sampling import LONG
 from .torch_triton import draw, every_mask, on_triton, results
 
 # PyTorch's exporters and compiler use deprecated functions of PyTorch.
@@ -168,7 +169,7 @@ SHARED = {80: 163 * 1024, 90: 227 * 1024, "small": 99 * 1024}
                 for options in ("plain", "all")
                 for room in ("roomy", "small")
             ]
-            if os.environ.get("MEMATTN_LONG_TESTS")
+            if LONG
             else []
         ),
     ],

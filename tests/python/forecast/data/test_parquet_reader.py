@@ -22,9 +22,10 @@ from memattn.forecast.data import parquet_reader
 from memattn.forecast.data.panel import panel_from_file
 from memattn.forecast.data.parquet_reader import read_parquet
 
+from ...sampling import LONG
 from ..panels import note, random_table
 
-MUTATIONS = 900 if os.environ.get("MEMATTN_LONG_TESTS") == "1" else 50
+MUTATIONS = 900 if LONG else 50
 
 SERIES = 9  # of random_table(4)
 
