@@ -15,7 +15,8 @@ def test_a_pairwise_sample_has_every_pair_and_is_small(
     product = list(itertools.product(*axes))
     monkeypatch.setattr(sampling, "LONG", False)
     sample = sampling.pairwise(*axes)
-    assert set(sample) <= set(product) and len(sample) == len(set(sample))
+    assert set(sample) <= set(product)
+    assert len(sample) == len(set(sample))
     for some_axes in itertools.combinations(range(len(sizes)), min(2, len(sizes))):
         wanted = itertools.product(*(axes[axis] for axis in some_axes))
         assert {tuple(row[axis] for axis in some_axes) for row in sample} == set(wanted)
