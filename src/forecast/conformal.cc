@@ -268,13 +268,21 @@ ErrorScores::ErrorScores(const Errors& errors, bool logs) : scores_({}, 0, {}, 1
   const Chosen chosen = chosen_of(errors, logs);
   if (logs && !chosen.all) power_ = likeliest_power(errors, chosen.windows);
   scores_ = ranked(errors, chosen.windows, power_);
+  for (std::int64_t step = 0; step < errors.horizon; ++step) {
+    bool known = false;
+    for (std::size_t i = 0; i < errors.domains.size() && !known; ++i) {
+      known = !std::isnan(error_at(errors, i, step));
+    }
+    known_.push_back(known);
+  }
 }
 
 double ErrorScores::half_width(const WindowDomain& domain, std::int64_t step, double level) const {
-  const double quantile = scores_.quantile(step, level);
   const double unit = domain.unit(power_);
-  // An infinite score times a unit of 0 is a width of 0; NaN, no score, stays NaN.
-  return unit > 0 || std::isnan(quantile) ? unit * quantile : 0;
+  // A unit of 0 is a width of 0, also if the score is infinite or every error is of a constant
+  // series.
+  if (unit == 0) return known_[place_of(step)] ? 0 : kNaN;
+  return unit * scores_.quantile(step, level);
 }
 
 Ends moved_ends(const WindowDomain& domain, double point, Ends ends, std::optional<double> width) {

@@ -74,12 +74,14 @@ class ErrorScores {
   double power() const { return power_; }
   std::int64_t horizon() const { return scores_.horizon(); }
   // Returns how far the interval of a level in percent reaches beyond the forecast or the trained
-  // bounds; negative if the trained bounds must come closer. NaN for steps without a score.
+  // bounds; negative if the trained bounds must come closer. 0 for a constant series. NaN for steps
+  // without an error, and NaN for other series if all errors are of constant ones.
   double half_width(const WindowDomain& domain, std::int64_t step, double level) const;
 
  private:
   double power_ = 1;
   RankedScores scores_;
+  std::vector<bool> known_;  // (horizon), whether any window has an error
 };
 
 struct Ends {

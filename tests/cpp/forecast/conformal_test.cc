@@ -53,6 +53,22 @@ TEST(Conformal, QuantilesAreTheScoresOfTheirRanks) {
   EXPECT_TRUE(std::isnan(RankedScores({}, 2, {}, 1).quantile(1, 80)));
 }
 
+TEST(Conformal, AConstantSeriesHasAWidthOf0WhereErrorsAreKnown) {
+  // Two steps of two windows; the second step has no error.
+  const std::vector<double> values = {0, kNaN, 3, kNaN};
+  const std::vector<std::int64_t> ages = {2, 1};
+  const WindowDomain constant = {true, 0, 1, 0}, other = {true, 0.1, 1, 0};
+  for (const WindowDomain& second : {constant, other}) {
+    const std::vector<WindowDomain> domains = {constant, second};
+    const ErrorScores scores({values, 1, 0, 2, domains, ages, 1, 1}, true);
+    EXPECT_EQ(scores.half_width(constant, 0, 80), 0);
+    EXPECT_TRUE(std::isnan(scores.half_width(constant, 1, 80)));
+    EXPECT_TRUE(std::isnan(scores.half_width(other, 1, 80)));
+    // Errors of constant series alone say nothing about others.
+    EXPECT_EQ(std::isnan(scores.half_width(other, 0, 80)), second.roughness == 0);
+  }
+}
+
 TEST(Conformal, BoundsStayAroundTheForecast) {
   const WindowDomain logs = {true, 0.1, 1, 0}, plain = {false, 1, 1, -kInfinity};
   Ends found = moved_ends(logs, 2, {1, 4}, std::log(2.0));

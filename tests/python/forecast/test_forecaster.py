@@ -268,6 +268,19 @@ def test_short_and_constant_series_are_forecast_by_their_last_value() -> None:
     assert note(forecaster, "still").startswith("3 series whose recent values do not change")
 
 
+@pytest.mark.parametrize("options", [{}, {"loss": "quantile", "level": [80]}])
+def test_constant_series_alone_have_intervals_of_width_0(options: dict[str, Any]) -> None:
+    forecaster = small(**options).fit(flat_panel([np.full(40, 7.0), np.zeros(30)]))
+    found = forecaster.predict(level=[80])
+    np.testing.assert_array_equal(numbers(found), np.repeat([7.0, 0.0], 6)[:, None] * np.ones(3))
+    assert note(forecaster, "still") == (
+        "2 series whose recent values do not change: intervals have width 0"
+    )
+    walk = np.random.default_rng(0).normal(size=40).cumsum()
+    other = forecaster.predict(level=[80], data=flat_panel([walk]))
+    assert other["memattn-lo-80"].isna().all()
+
+
 def test_steps_beyond_the_calibration_windows_have_no_interval() -> None:
     rng = np.random.default_rng(2)
     series = [np.exp(rng.normal(size=9)) for _ in range(30)]
