@@ -13,6 +13,8 @@ from torch import nn
 
 from memattn.torch import MemoryAugmentedAttention, decompositions, kernels
 
+from ..sampling import pairwise
+
 # PyTorch's exporters and compiler use deprecated functions of PyTorch.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated:DeprecationWarning"),
@@ -152,9 +154,11 @@ def test_half_precision_compiles() -> None:
     torch.testing.assert_close(compiled(layer)(X.bfloat16()), layer(X.bfloat16()))
 
 
-@pytest.mark.parametrize("scores", ["none", "each", "mean"])
-@pytest.mark.parametrize("use_bias", [True, False])
-def test_the_operators_pass_opcheck(use_bias: bool, scores: str) -> None:
+@pytest.mark.parametrize(
+    ("use_bias", "scores", "needs_x"),
+    pairwise([True, False], ["none", "each", "mean"], [True, False]),
+)
+def test_the_operators_pass_opcheck(use_bias: bool, scores: str, needs_x: bool) -> None:
     layer = small(use_bias=use_bias, dropout=0.3)
     tensors = [t if t is None else t.detach().requires_grad_() for t in layer._weights()]
     seed = torch.tensor([5])
@@ -163,11 +167,10 @@ def test_the_operators_pass_opcheck(use_bias: bool, scores: str) -> None:
     torch.library.opcheck(torch.ops.memattn.attention_v2.default, (x, *tensors, *call))
     grad_scores = {"none": None, "each": torch.randn(2, 2, 3, 5), "mean": torch.randn(2, 3, 5)}
     detached = [t if t is None else t.detach() for t in tensors]
-    for needs_x in (True, False):
-        torch.library.opcheck(
-            torch.ops.memattn.attention_backward_v2.default,
-            (torch.randn_like(X), grad_scores[scores], needs_x, X, *detached, *call),
-        )
+    torch.library.opcheck(
+        torch.ops.memattn.attention_backward_v2.default,
+        (torch.randn_like(X), grad_scores[scores], needs_x, X, *detached, *call),
+    )
 
 
 def test_an_exported_program_holds_the_operator_and_is_saved(tmp_path: Path) -> None:
