@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 import torch
 
-from memattn.torch import decompositions, kernels
+from memattn.torch import decompositions, kernels, pair_plain
 
 from .. import pairs
 from ..pairs import KINDS, both
@@ -90,6 +90,11 @@ def test_compile_sees_changed_weights_and_routes(kind: str) -> None:
     for route in ("as_written", "right_value"):
         layer.route = twin.route = route
         assert torch.equal(run(*inputs(kind)), twin(*inputs(kind)))
+
+
+def test_the_mark_of_a_constant_is_pytorchs() -> None:
+    marked = torch.compiler.assume_constant_result(lambda: None)
+    assert vars(pair_plain._cheapest) == vars(marked) != {}
 
 
 @both
