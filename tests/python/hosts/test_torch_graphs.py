@@ -1,5 +1,6 @@
 """The PyTorch module in graphs: torch.compile, torch.export, ONNX, and the custom operators."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import nn
 
 from memattn.torch import MemoryAugmentedAttention, decompositions, kernels
 
-from ..sampling import pairwise
+from ..sampling import LONG, pairwise
 
 # PyTorch's exporters and compiler use deprecated functions of PyTorch.
 pytestmark = [
@@ -216,10 +217,18 @@ ONNX_CALLS = {
 }
 
 
+PROJECTED = {"key_dim": 1, "value_dim": 2}
+# Each route and each call once; all combinations in the long form.
+ONNX_CASES = (
+    list(itertools.product([{}, PROJECTED], ONNX_CALLS))
+    if LONG
+    else [({}, "masks"), (PROJECTED, "plain")]
+)
+
+
 # PyTorch warns if an argument is not a tensor, such as use_causal_mask.
 @pytest.mark.filterwarnings("ignore:# ONNX model has different number of inputs:UserWarning")
-@pytest.mark.parametrize("call", ONNX_CALLS)
-@pytest.mark.parametrize("options", [{}, {"key_dim": 1, "value_dim": 2}], ids=str)
+@pytest.mark.parametrize(("options", "call"), ONNX_CASES)
 def test_the_onnx_export_gives_the_results_of_the_module(
     options: dict[str, Any], call: str, tmp_path: Path
 ) -> None:
