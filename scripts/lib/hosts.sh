@@ -54,6 +54,9 @@ test_host() {
   # time.
   export JAX_COMPILATION_CACHE_DIR=$PWD/build/hosts/jax JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
   export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=3
+  # Threads of PyTorch and of NumPy's BLAS that wait by spinning use half of the CPU time when each
+  # core has a test process; the tests that count threads set their number.
+  export OMP_WAIT_POLICY=passive OPENBLAS_NUM_THREADS=1
   if [[ ${mode:-} == --long ]]; then
     export MEMATTN_LONG_TESTS=1
   else # compiles faster and runs slower

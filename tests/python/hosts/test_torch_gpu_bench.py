@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bench import torch_gpu
 
 ROOT = Path(__file__).parents[3]
 
@@ -26,50 +27,55 @@ def test_without_a_cuda_device_it_is_an_error() -> None:
     assert "found no CUDA device; run it where torch.cuda.is_available(), or" in result.stderr
 
 
-def test_an_unknown_shape_is_an_error() -> None:
-    result = run("--shapes", "docs,tiny")
-    assert result.returncode == 2
-    assert "found 'tiny', expected huge, docs, big" in result.stderr
+def test_an_unknown_shape_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        torch_gpu.main(["--shapes", "docs,tiny"])
+    assert end.value.code == 2
+    assert "found 'tiny', expected huge, docs, big" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("part", ["check", "contestants"])
-def test_a_fallback_backend_is_not_timed_as_triton(part: str) -> None:
+def test_a_fallback_backend_is_not_timed_as_triton() -> None:
     """A layer that cannot use the requested Triton kernels falls back; the bench notices."""
-    more = ', "step", ("eager",)' if part == "contestants" else ""
     code = (
-        "import sys, torch\n"
+        "import torch\n"
         "from bench import torch_gpu\n"
-        "smoke = sys.argv[1] == 'smoke'\n"
         "given = torch_gpu.SMOKE['smoke'], torch.bfloat16, torch.device('cpu')\n"
-        f"torch_gpu.{part}(*given{more}, smoke=smoke)\n"
-        "print('computed')\n"
+        "for part, more in ('check', ()), ('contestants', ('step', ('eager',))):\n"
+        "    for smoke in (True, False):\n"
+        "        try:\n"
+        "            getattr(torch_gpu, part)(*given, *more, smoke=smoke)\n"
+        "            print('computed')\n"
+        "        except SystemExit as end:\n"
+        "            print(end)\n"
     )
-    results = [
-        subprocess.run(
-            [sys.executable, "-c", code, how],
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "TRITON_INTERPRET": "0"},
-        )
-        for how in ("smoke", "measured")
-    ]
-    assert [result.stdout for result in results] == ["computed\n", ""], results[0].stderr
-    assert results[1].returncode == 1
-    assert results[1].stderr.startswith(
-        "bench.torch_gpu: memattn, Triton: not computed here, but by plain: "
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TRITON_INTERPRET": "0"},
     )
-    assert "need an NVIDIA GPU, not a tensor on cpu" in results[1].stderr
-
-
-def test_the_smoke_run_times_all_contestants() -> None:
-    result = run("--smoke", "--dtypes", "bf16")
-    assert result.returncode == 0, result.stderr  # a contestant with wrong values ends the run
+    assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
+    assert lines[::2] == ["computed", "computed"]  # the smoke test
+    assert len(lines) == 4
+    for refused in lines[1::2]:
+        assert refused.startswith(
+            "bench.torch_gpu: memattn, Triton: not computed here, but by plain: "
+        )
+        assert "need an NVIDIA GPU, not a tensor on cpu" in refused
+
+
+@pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.*:FutureWarning")
+def test_the_smoke_run_times_all_contestants(capsys: pytest.CaptureFixture[str]) -> None:
+    # A contestant with wrong values ends the run.
+    assert torch_gpu.main(["--smoke", "--dtypes", "bf16"]) == 0
+    output = capsys.readouterr().out
+    lines = output.splitlines()
     rows = [line for line in lines if line.startswith("| ") and "mode" not in line]
     forms = ("published", "memory projected once", "memattn, plain", "memattn, Triton")
     for form in forms:  # forward and step, eager and compiled
-        assert sum(row.startswith(f"| {form}") for row in rows) == 4, result.stdout
+        assert sum(row.startswith(f"| {form}") for row in rows) == 4, output
     last = lines[-1].strip("|").split("|")
     assert last[0].strip() == "CPU, no figure counts"
     page = (ROOT / "docs" / "pytorch.md").read_text().split("<!-- timed devices -->")[1]

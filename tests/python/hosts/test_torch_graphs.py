@@ -1,5 +1,6 @@
 """The PyTorch module in graphs: torch.compile, torch.export, ONNX, and the custom operators."""
 
+import itertools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import torch
 from torch import nn
 
 from memattn.torch import MemoryAugmentedAttention, decompositions, kernels
+
+from ..sampling import LONG, pairwise
 
 # PyTorch's exporters and compiler use deprecated functions of PyTorch.
 pytestmark = [
@@ -152,9 +155,11 @@ def test_half_precision_compiles() -> None:
     torch.testing.assert_close(compiled(layer)(X.bfloat16()), layer(X.bfloat16()))
 
 
-@pytest.mark.parametrize("scores", ["none", "each", "mean"])
-@pytest.mark.parametrize("use_bias", [True, False])
-def test_the_operators_pass_opcheck(use_bias: bool, scores: str) -> None:
+@pytest.mark.parametrize(
+    ("use_bias", "scores", "needs_x"),
+    pairwise([True, False], ["none", "each", "mean"], [True, False]),
+)
+def test_the_operators_pass_opcheck(use_bias: bool, scores: str, needs_x: bool) -> None:
     layer = small(use_bias=use_bias, dropout=0.3)
     tensors = [t if t is None else t.detach().requires_grad_() for t in layer._weights()]
     seed = torch.tensor([5])
@@ -163,11 +168,10 @@ def test_the_operators_pass_opcheck(use_bias: bool, scores: str) -> None:
     torch.library.opcheck(torch.ops.memattn.attention_v2.default, (x, *tensors, *call))
     grad_scores = {"none": None, "each": torch.randn(2, 2, 3, 5), "mean": torch.randn(2, 3, 5)}
     detached = [t if t is None else t.detach() for t in tensors]
-    for needs_x in (True, False):
-        torch.library.opcheck(
-            torch.ops.memattn.attention_backward_v2.default,
-            (torch.randn_like(X), grad_scores[scores], needs_x, X, *detached, *call),
-        )
+    torch.library.opcheck(
+        torch.ops.memattn.attention_backward_v2.default,
+        (torch.randn_like(X), grad_scores[scores], needs_x, X, *detached, *call),
+    )
 
 
 def test_an_exported_program_holds_the_operator_and_is_saved(tmp_path: Path) -> None:
@@ -213,10 +217,18 @@ ONNX_CALLS = {
 }
 
 
+PROJECTED = {"key_dim": 1, "value_dim": 2}
+# Each route and each call once; all combinations in the long form.
+ONNX_CASES = (
+    list(itertools.product([{}, PROJECTED], ONNX_CALLS))
+    if LONG
+    else [({}, "masks"), (PROJECTED, "plain")]
+)
+
+
 # PyTorch warns if an argument is not a tensor, such as use_causal_mask.
 @pytest.mark.filterwarnings("ignore:# ONNX model has different number of inputs:UserWarning")
-@pytest.mark.parametrize("call", ONNX_CALLS)
-@pytest.mark.parametrize("options", [{}, {"key_dim": 1, "value_dim": 2}], ids=str)
+@pytest.mark.parametrize(("options", "call"), ONNX_CASES)
 def test_the_onnx_export_gives_the_results_of_the_module(
     options: dict[str, Any], call: str, tmp_path: Path
 ) -> None:

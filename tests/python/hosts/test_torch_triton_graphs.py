@@ -1,5 +1,6 @@
 """The Triton kernels in graphs of torch.compile and torch.export, and compiled for GPUs."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -22,6 +23,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.*:FutureWarning"),
 ]
 X, GRAD = draw(2, 3, 6), draw(2, 3, 6, seed=1)
+NEITHER = {"use_bias": False, "residual": False}
 
 
 @pytest.fixture(autouse=True)
@@ -40,8 +42,15 @@ def equal(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> 
         assert torch.equal(found[name], value), name
 
 
-@pytest.mark.parametrize("scores", [False, True, "mean"])
-@pytest.mark.parametrize("options", [{}, {"use_bias": False, "residual": False}], ids=str)
+# Each value of an axis once; all combinations in the long form.
+COMPILED_CASES = (
+    list(itertools.product([{}, NEITHER], [False, True, "mean"]))
+    if LONG
+    else [({}, False), (NEITHER, True), ({}, "mean")]
+)
+
+
+@pytest.mark.parametrize(("options", "scores"), COMPILED_CASES)
 def test_compiled_results_and_gradients_equal_eager_ones(
     options: dict[str, Any], scores: Any
 ) -> None:
@@ -152,30 +161,39 @@ def test_a_compiler_sees_the_kernels_and_their_outputs() -> None:
 SHARED = {80: 163 * 1024, 90: 227 * 1024, "small": 99 * 1024}
 
 
-@pytest.mark.parametrize(
-    "layer",
-    [
-        "64,20,4,bf16,plain,roomy",
-        "24,20,3,fp32,all,roomy",
-        *(
-            [
-                "128,128,8,bf16,plain,roomy",
-                "128,128,8,bf16,all,small",
-            ]
-            + [
-                f"{sizes},{dtype},{options},{room}"
-                for sizes in ("300,40,2", "40,300,2", "256,256,4", "512,512,8", "1000,64,4")
-                for dtype in ("bf16", "fp32")
-                for options in ("plain", "all")
-                for room in ("roomy", "small")
-            ]
-            if LONG
-            else []
-        ),
-    ],
-)
-def test_the_kernels_compile_for_gpus_within_their_limits(layer: str) -> None:
-    found = program("triton_compile.py", layer)
+COMPILED = [
+    "64,20,4,bf16,plain,roomy",
+    "24,20,3,fp32,all,roomy",
+    *(
+        [
+            "128,128,8,bf16,plain,roomy",
+            "128,128,8,bf16,all,small",
+        ]
+        + [
+            f"{sizes},{dtype},{options},{room}"
+            for sizes in ("300,40,2", "40,300,2", "256,256,4", "512,512,8", "1000,64,4")
+            for dtype in ("bf16", "fp32")
+            for options in ("plain", "all")
+            for room in ("roomy", "small")
+        ]
+        if LONG
+        else []
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def resources() -> list[dict[str, Any]]:
+    """What the kernels of all layers need, compiled in one process."""
+    found: list[dict[str, Any]] = program("triton_compile.py", *COMPILED)
+    return found
+
+
+@pytest.mark.parametrize("layer", COMPILED)
+def test_the_kernels_compile_for_gpus_within_their_limits(
+    layer: str, resources: list[dict[str, Any]]
+) -> None:
+    found = [one for one in resources if one["layer"] == layer]
     kernels = ("forward_kernel", "scores_kernel", "tokens_kernel", "weights_kernel")
     assert [(one["for"], one["kernel"]) for one in found] == [
         (capability, kernel) for capability in (80, 90) for kernel in kernels
