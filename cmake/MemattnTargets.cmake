@@ -67,18 +67,31 @@ function(memattn_module name)
   memattn_options(memattn_${name})
   target_include_directories(memattn_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include
                              ${PROJECT_SOURCE_DIR}/src)
+  # libFuzzer follows the branches of the readers; those of the kernels do not depend on a file.
+  if(MEMATTN_BUILD_FUZZERS AND NOT name STREQUAL "kernels")
+    target_compile_options(memattn_${name} PRIVATE -fsanitize=fuzzer-no-link)
+  endif()
 endfunction()
 
-# memattn_test_options(TARGET): the flags of every test program. They are the same for all of them,
-# since they share a precompiled header. The tests themselves are compiled at -O1, which takes half
-# the time; the library that they link is fully optimised.
+# memattn_kernel_options(TARGET): for code that Highway compiles once for each instruction set.
+# MEMATTN_SKIP_ISAS names those to leave out.
+function(memattn_kernel_options target)
+  target_include_directories(${target} SYSTEM PRIVATE ${MEMATTN_HIGHWAY_INCLUDE_DIR})
+  set(targets ${MEMATTN_SKIP_ISAS})
+  if(targets)
+    list(TRANSFORM targets REPLACE scalar EMU128)
+    list(TRANSFORM targets TOUPPER)
+    list(TRANSFORM targets PREPEND HWY_)
+    list(JOIN targets "|" targets)
+    target_compile_definitions(${target} PRIVATE "MEMATTN_SKIP_TARGETS=(${targets})")
+  endif()
+endfunction()
+
+# memattn_test_options(TARGET OPTION...): the flags of every test program. Programs with the same
+# flags share a precompiled header.
 function(memattn_test_options target)
   memattn_options(${target})
-  # False warnings of g++ 12 at -O1 about the buffer inside std::string (GCC bug 105329).
-  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    set(without -Wno-array-bounds -Wno-restrict -Wno-stringop-overflow)
-  endif()
-  target_compile_options(${target} PRIVATE "$<$<CONFIG:Release>:-O1;${without}>")
+  target_compile_options(${target} PRIVATE ${ARGN})
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include
                              ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests/cpp)
   target_compile_definitions(${target} PRIVATE
@@ -87,20 +100,32 @@ endfunction()
 
 # memattn_test(MODULE NAME LIBRARIES...): builds the caller's NAME.cc as a GoogleTest program.
 function(memattn_test module name)
-  memattn_add_test(${module} ${name} ${ARGN} GTest::gtest_main)
+  memattn_add_test(${module} ${name} memattn_test_headers ${ARGN} GTest::gtest_main)
 endfunction()
 
 # memattn_isa_test(MODULE NAME LIBRARIES...): the same, run on each instruction set of the machine.
 function(memattn_isa_test module name)
-  memattn_add_test(${module} ${name} ${ARGN} memattn_isa_main)
+  memattn_add_test(${module} ${name} memattn_isa_test_headers ${ARGN} memattn_isa_main)
   set_tests_properties(${module}.${name} PROPERTIES COST 1)  # the longest tests start first
 endfunction()
 
-function(memattn_add_test module name)
+# memattn_test_headers_program(NAME OPTION...): a program that only holds the headers of the tests,
+# precompiled with these flags.
+function(memattn_test_headers_program name)
+  add_executable(${name} EXCLUDE_FROM_ALL testing/headers_main.cc)
+  memattn_test_options(${name} ${ARGN})
+  set_target_properties(${name} PROPERTIES MEMATTN_OPTIONS "${ARGN}")
+  target_link_libraries(${name} PRIVATE GTest::gtest)
+  target_precompile_headers(${name} PRIVATE <gtest/gtest.h> <algorithm> <filesystem> <functional>
+                            <random> <thread>)
+endfunction()
+
+function(memattn_add_test module name headers)
   set(target ${module}_${name})
   add_executable(${target} ${name}.cc)
-  memattn_test_options(${target})
-  target_link_libraries(${target} PRIVATE ${ARGN})
-  target_precompile_headers(${target} REUSE_FROM memattn_test_headers)
+  get_target_property(options ${headers} MEMATTN_OPTIONS)
+  memattn_test_options(${target} ${options})
+  target_link_libraries(${target} PRIVATE ${ARGN} memattn_reference)
+  target_precompile_headers(${target} REUSE_FROM ${headers})
   add_test(NAME ${module}.${name} COMMAND ${target})
 endfunction()

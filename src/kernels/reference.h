@@ -184,4 +184,19 @@ void sequence_forward(const SequenceDims& dims, const SequenceWeights<const Scal
   }
 }
 
+// In tests/cpp/testing/reference.cc.
+extern template void forward(const Dims&, const WeightPointers<const double>&, const Call&,
+                             const double*, double*, double*);
+extern template void forward(const Dims&, const WeightPointers<const std::complex<double>>&,
+                             const Call&, const std::complex<double>*, std::complex<double>*,
+                             std::complex<double>*);
+extern template void sequence_forward(const SequenceDims&, const SequenceWeights<const double>&,
+                                      const Call&, std::int64_t, const double*, const double*,
+                                      double*, double*);
+extern template void sequence_forward(const SequenceDims&,
+                                      const SequenceWeights<const std::complex<double>>&,
+                                      const Call&, std::int64_t, const std::complex<double>*,
+                                      const std::complex<double>*, std::complex<double>*,
+                                      std::complex<double>*);
+
 }  // namespace memattn::kernels::reference

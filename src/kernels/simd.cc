@@ -4,7 +4,11 @@
 #define HWY_COMPILE_ALL_ATTAINABLE  // includes plain C++ even if the compiler may always use NEON
 // No relevant machine has SSSE3 but not SSE4. The blocks of product-inl.h are arrays of vectors,
 // which SVE's types do not allow.
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
+#ifndef MEMATTN_SKIP_TARGETS
+#define MEMATTN_SKIP_TARGETS 0
+#endif
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128 | MEMATTN_SKIP_TARGETS)
 #define HWY_IS_DEBUG_BUILD 0  // its assertions are in the library, which is not linked
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/simd.cc"

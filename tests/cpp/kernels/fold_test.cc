@@ -44,54 +44,59 @@ class FoldTest : public ::testing::Test {
     return nullptr;
   }
 
-  // Returns row `row` of source (rows, n) times column `column` of head h of a kernel (n, H,
+  // Returns row `row` of the memory (S, U) times column `column` of head h of a kernel (U, H,
   // width), plus its bias, if there is one.
-  long double project(std::string_view source, std::string_view kernel, const char* bias,
-                      std::int64_t n, std::int64_t row, std::int64_t h, std::int64_t width,
-                      std::int64_t column) {
-    const T* const b = bias ? weight(bias) : nullptr;
-    long double sum = b ? b[h * width + column] : T(0);
-    for (std::int64_t i = 0; i < n; ++i) {
-      sum += static_cast<long double>(weight(source)[row * n + i]) *
-             weight(kernel)[(i * config_.num_heads + h) * width + column];
+  Wide<T> project(const T* memory, const T* kernel, const T* bias, std::int64_t row, std::int64_t h,
+                  std::int64_t width, std::int64_t column) const {
+    Wide<T> sum = bias ? bias[h * width + column] : T(0);
+    for (std::int64_t u = 0; u < config_.units; ++u) {
+      sum += static_cast<Wide<T>>(memory[row * config_.units + u]) *
+             kernel[(u * config_.num_heads + h) * width + column];
     }
     return sum;
   }
 
-  void check(T found, long double expected, const char* what) {
-    const long double limit = sizeof(T) == 4 ? 2e-5 : 1e-13;
+  void check(T found, Wide<T> expected, const char* what) {
+    const Wide<T> limit = sizeof(T) == 4 ? 2e-5 : 1e-13;
     ASSERT_TRUE(std::abs(found - expected) <= limit * (1 + std::abs(expected)))
         << what << ": found " << found << ", expected " << expected;
   }
 
   void check_all() {
     const auto [U, S, H, D, Dv] = dims_of(config_);
-    const long double scale = std::numbers::log2e_v<long double> / std::sqrt(1.0L * D);
+    const Wide<T> scale = std::numbers::log2e_v<Wide<T>> / std::sqrt(static_cast<Wide<T>>(D));
+    const T* const memory = weight("memory");
+    const T* const key_kernel = weight("key.kernel");
+    const T* const value_kernel = weight("value.kernel");
+    const T* const value_bias = weight("value.bias");
+    const T* const query_kernel = weight("query.kernel");
+    const T* const query_bias = weight("query.bias");
+    const T* const output_kernel = weight("output.kernel");
     for (std::int64_t h = 0; h < H; ++h) {
       for (std::int64_t s = 0; s < S; ++s) {
-        std::vector<long double> key, value;
+        std::vector<Wide<T>> key, value;
         for (std::int64_t d = 0; d < D; ++d) {
-          key.push_back(project("memory", "key.kernel", nullptr, U, s, h, D, d));
+          key.push_back(project(memory, key_kernel, nullptr, s, h, D, d));
           check(prepared_.keys[static_cast<std::size_t>((h * S + s) * D + d)], key.back(), "K");
         }
         for (std::int64_t d = 0; d < Dv; ++d) {
-          value.push_back(project("memory", "value.kernel", "value.bias", U, s, h, Dv, d));
+          value.push_back(project(memory, value_kernel, value_bias, s, h, Dv, d));
           check(prepared_.values[static_cast<std::size_t>((h * S + s) * Dv + d)], value.back(),
                 "V");
         }
         if (!prepared_.folded) continue;
-        long double c = 0;
+        Wide<T> c = 0;
         for (std::int64_t d = 0; config_.use_bias && d < D; ++d) {
-          c += weight("query.bias")[h * D + d] * key[static_cast<std::size_t>(d)];
+          c += query_bias[h * D + d] * key[static_cast<std::size_t>(d)];
         }
         check(prepared_.c[static_cast<std::size_t>(h * S + s)], c * scale, "c");
         for (std::int64_t u = 0; u < U; ++u) {
-          long double a = 0, b = 0;
+          Wide<T> a = 0, b = 0;
           for (std::int64_t d = 0; d < D; ++d) {
-            a += weight("query.kernel")[(u * H + h) * D + d] * key[static_cast<std::size_t>(d)];
+            a += query_kernel[(u * H + h) * D + d] * key[static_cast<std::size_t>(d)];
           }
           for (std::int64_t d = 0; d < Dv; ++d) {
-            b += value[static_cast<std::size_t>(d)] * weight("output.kernel")[(h * Dv + d) * U + u];
+            b += value[static_cast<std::size_t>(d)] * output_kernel[(h * Dv + d) * U + u];
           }
           check(prepared_.a[static_cast<std::size_t>((u * H + h) * S + s)], a * scale, "A");
           check(prepared_.b[static_cast<std::size_t>((h * S + s) * U + u)], b, "B");

@@ -1,6 +1,10 @@
 // Compiles the parts of the kernels once for each instruction set, as src/kernels/simd.cc does.
 #define HWY_COMPILE_ALL_ATTAINABLE
-#define HWY_DISABLED_TARGETS (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128)
+#ifndef MEMATTN_SKIP_TARGETS
+#define MEMATTN_SKIP_TARGETS 0
+#endif
+#define HWY_DISABLED_TARGETS \
+  (HWY_SSSE3 | HWY_SVE | HWY_SVE_256 | HWY_SVE2 | HWY_SVE2_128 | MEMATTN_SKIP_TARGETS)
 #define HWY_IS_DEBUG_BUILD 0
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/kernel_units.cc"

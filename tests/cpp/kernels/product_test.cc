@@ -23,10 +23,10 @@ void expect_product(std::int64_t m, std::int64_t n, std::int64_t k, bool transpo
   for (std::int64_t i = 0; i < m; ++i) {
     for (std::int64_t j = 0; j <= n; ++j) {
       const auto place = static_cast<std::size_t>(i * (n + 1) + j);
-      long double sum = add ? before[place] : 0, size = std::abs(sum);
+      testing::Wide<T> sum = add ? before[place] : 0, size = std::abs(sum);
       for (std::int64_t p = 0; p < k; ++p) {
-        const long double product =
-            static_cast<long double>(a[static_cast<std::size_t>(i * row + p * step)]) *
+        const testing::Wide<T> product =
+            static_cast<testing::Wide<T>>(a[static_cast<std::size_t>(i * row + p * step)]) *
             b[static_cast<std::size_t>(p * (n + 2) + j)];
         sum += product;
         size += std::abs(product);
@@ -35,8 +35,8 @@ void expect_product(std::int64_t m, std::int64_t n, std::int64_t k, bool transpo
         EXPECT_EQ(c[place], before[place]);
         continue;
       }
-      const long double bound =
-          static_cast<long double>(k + 1) * std::numeric_limits<T>::epsilon() * size;
+      const testing::Wide<T> bound =
+          static_cast<testing::Wide<T>>(k + 1) * std::numeric_limits<T>::epsilon() * size;
       EXPECT_TRUE(std::abs(c[place] - sum) <= bound)
           << m << " " << n << " " << k << " at " << i << " " << j;
     }

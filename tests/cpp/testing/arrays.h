@@ -9,11 +9,16 @@
 #include <limits>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "kernels/random.h"
 
 namespace memattn::testing {
+
+// A wider type for expected values. Not long double for float: on 64-bit Arm it is emulated.
+template <typename T>
+using Wide = std::conditional_t<std::is_same_v<T, float>, double, long double>;
 
 template <typename T>
 std::vector<T> normal_array(std::int64_t size, std::uint64_t seed, double scale = 1.0) {
