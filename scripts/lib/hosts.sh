@@ -45,6 +45,11 @@ host_files() {
   esac | sort
 }
 
+# compile_faster: makes JAX compile faster and run slower.
+compile_faster() {
+  export XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+}
+
 # test_host NAME: runs its tests, its programs in examples/python, and its page in docs/.
 test_host() {
   local backend=$1 files
@@ -56,9 +61,15 @@ test_host() {
   export MEMATTN_TEST_HOST=$1 KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=3
   if [[ ${mode:-} == --long ]]; then
     export MEMATTN_LONG_TESTS=1
-  else # compiles faster and runs slower
-    export XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+  else
+    compile_faster
   fi
   PATH=$PWD/.venv-hosts/$1/bin:$PATH run_pytest \
     tests/python/test_examples.py tests/python/test_pages.py "${files[@]}"
+}
+
+# test_agreement: compares what all hosts compute from one file.
+test_agreement() {
+  if [[ ${mode:-} != --long ]]; then compile_faster; fi
+  run_pytest --numprocesses=0 tests/python/hosts/test_agreement.py
 }
