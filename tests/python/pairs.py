@@ -1,7 +1,8 @@
 """The layers of two inputs, their inputs and golden files, for tests that both share."""
 
+import itertools
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from memattn import CrossAttention, HierarchicalAttention
 
 from .golden import FOLDER, read
-from .sampling import some
+from .sampling import pairwise, some
 
 T = TypeVar("T")
 PairLayer = CrossAttention | HierarchicalAttention
@@ -31,6 +32,16 @@ CASES = [file.stem for file in FILES if not file.stem.startswith(("train_", "ker
 def on_jax_some(cases: Iterable[T]) -> list[T]:
     """Return all cases; on JAX, which compiles each, a fifth, unless MEMATTN_LONG_TESTS=1."""
     return some(cases, 5 if os.environ.get("MEMATTN_TEST_HOST") == "jax" else 1)
+
+
+def pairwise_or_jax_some(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return cases with every pair of values of two axes; on JAX, which compiles each, fewer.
+
+    With MEMATTN_LONG_TESTS=1, return all combinations.
+    """
+    if os.environ.get("MEMATTN_TEST_HOST") == "jax":
+        return on_jax_some(itertools.product(*axes))
+    return pairwise(*axes)
 
 
 def small(kind: str, **options: Any) -> PairLayer:

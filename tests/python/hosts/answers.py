@@ -1,6 +1,6 @@
-"""A program that runs the layer of a weight file in one framework, for test_agreement.py.
+"""A program that runs the layer of a weight file in each framework, for test_agreement.py.
 
-    python answers.py HOST FOLDER
+    python answers.py FOLDER HOST...
 
 For each CASE.safetensors in FOLDER it reads the call from CASE.npz, and writes to CASE.HOST.npz: y,
 the scores, and the gradients of sum(y · grad_y) with respect to the inputs and every weight.
@@ -48,16 +48,25 @@ def jax_functions(
     weights: Arrays, config: dict[str, Any], x: Any, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
     """Runs the layer in memattn.jax."""
-    import jax
-
     from memattn.jax import Config, apply
 
     def run(params: Any, x: Any) -> Any:
         return apply(params, x, Config(**config), **call, return_attention_scores=True)
 
-    y, pull, scores = jax.vjp(run, weights, x, has_aux=True)
-    d_params, d_x = pull(grad_y)
+    y, scores, d_params, d_x = compiled(run, weights, x, grad_y)
     return y, scores, [d_x, *(d_params[name] for name in weights)]
+
+
+def compiled(run: Callable[..., Any], params: Any, inputs: Any, grad_y: Any) -> Any:
+    """Returns y, the scores and both gradients of a function of JAX, which is compiled as one."""
+    import jax
+
+    @jax.jit
+    def all_of_it(params: Any, inputs: Any, grad_y: Any) -> Any:
+        y, pull, scores = jax.vjp(run, params, inputs, has_aux=True)
+        return y, scores, *pull(grad_y)
+
+    return all_of_it(params, inputs, grad_y)
 
 
 def keras_layer(
@@ -102,16 +111,13 @@ def run_keras(
     call = {**call, "return_attention_scores": True}
     backend = keras.backend.backend()
     if backend == "jax":
-        import jax
-
         values = [variable.value for variable in layer.trainable_variables]
         fixed = [variable.value for variable in layer.non_trainable_variables]
 
         def run(weights: Any, inputs: Any) -> Any:
             return layer.stateless_call(weights, fixed, given(inputs), **call)[0]
 
-        y, pull, scores = jax.vjp(run, values, inputs, has_aux=True)
-        d_weights, d_inputs = pull(grad_y)
+        y, scores, d_weights, d_inputs = compiled(run, values, inputs, grad_y)
         return y, scores, [*d_inputs, *d_weights]
     if backend == "torch":
         import torch
@@ -163,8 +169,6 @@ def jax_pairs(
     weights: Arrays, config: dict[str, Any], inputs: Arrays, grad_y: Any, call: dict[str, Any]
 ) -> tuple[Any, Any, list[Any]]:
     """Runs a layer of two inputs in memattn.jax."""
-    import jax
-
     from memattn.jax import CrossAttention, HierarchicalAttention
 
     layer = (CrossAttention if "x1" in inputs else HierarchicalAttention)(**config)
@@ -172,12 +176,7 @@ def jax_pairs(
     def run(params: Any, pair: Any) -> Any:
         return layer.apply(params, *pair, **call, return_attention_scores=True)
 
-    @jax.jit
-    def all_of_it(params: Any, pair: Any) -> Any:
-        y, pull, scores = jax.vjp(run, params, pair, has_aux=True)
-        return y, scores, *pull(grad_y)
-
-    y, scores, d_params, d_inputs = all_of_it(weights, list(inputs.values()))
+    y, scores, d_params, d_inputs = compiled(run, weights, list(inputs.values()), grad_y)
     return y, scores, [*d_inputs, *(d_params[name] for name in weights)]
 
 
@@ -210,4 +209,5 @@ def main(name: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]))
+    for host in sys.argv[2:]:
+        main(host, Path(sys.argv[1]))

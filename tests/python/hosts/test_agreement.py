@@ -17,15 +17,17 @@ import pytest
 from memattn import CrossAttention, HierarchicalAttention, MemoryAugmentedAttention
 
 ROOT = Path(__file__).resolve().parents[3]
-# (environment, framework, backend of Keras)
+# (environment, framework)
 HOSTS = {
-    "torch": ("torch", "torch", "torch"),
-    "jax": ("jax", "jax", "jax"),
-    "keras2": ("keras2", "keras", "tensorflow"),
-    "keras3": ("keras3", "keras", "tensorflow"),
-    "keras3-torch": ("torch", "keras", "torch"),
-    "keras3-jax": ("jax", "keras", "jax"),
+    "torch": ("torch", "torch"),
+    "jax": ("jax", "jax"),
+    "keras2": ("keras2", "keras"),
+    "keras3": ("keras3", "keras"),
+    "keras3-torch": ("torch", "keras"),
+    "keras3-jax": ("jax", "keras"),
 }
+# The backend of Keras in each environment.
+BACKENDS = {"torch": "torch", "jax": "jax", "keras2": "tensorflow", "keras3": "tensorflow"}
 RNG = np.random.default_rng(7)
 MASKS = {
     "attention_mask": RNG.random((4, 10, 20)) < 0.7,
@@ -114,7 +116,7 @@ Answers = dict[str, tuple[Path, subprocess.CompletedProcess[str]]]
 
 @pytest.fixture(scope="module")
 def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
-    """For each host a folder with all cases and its results, and how its process ended."""
+    """For each environment a folder with all cases and its results, and how its process ended."""
     asked = tmp_path_factory.mktemp("asked") / "cases"
     asked.mkdir()
     for case, (config, call) in CASES.items():
@@ -124,18 +126,20 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Answers:
         ask(asked, case, kind(**config, seed=3), inputs, call)
     # Importing a framework takes most of the time, on one core.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return dict(zip(HOSTS, pool.map(lambda host: answer(host, asked), HOSTS), strict=True))
+        ended = pool.map(lambda environment: answer(environment, asked), BACKENDS)
+        return dict(zip(BACKENDS, ended, strict=True))
 
 
-def answer(host: str, asked: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """Runs all cases in a framework, in a copy of the folder."""
-    environment, framework, backend = HOSTS[host]
-    folder = asked.with_name(host)
+def answer(environment: str, asked: Path) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """Runs all cases in the frameworks of an environment, in a copy of the folder."""
+    frameworks = [framework for other, framework in HOSTS.values() if other == environment]
+    folder = asked.with_name(environment)
     shutil.copytree(asked, folder)
     python = ROOT / ".venv-hosts" / environment / "bin" / "python"
+    backend = {"KERAS_BACKEND": BACKENDS[environment], "TF_CPP_MIN_LOG_LEVEL": "2"}
     ended = subprocess.run(
-        [python, ROOT / "tests/python/hosts/answers.py", framework, folder],
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "2"},
+        [python, ROOT / "tests/python/hosts/answers.py", folder, *frameworks],
+        env={**os.environ, **backend},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -147,9 +151,9 @@ def answer(host: str, asked: Path) -> tuple[Path, subprocess.CompletedProcess[st
 @pytest.mark.parametrize("host", HOSTS)
 @pytest.mark.parametrize("case", [*CASES, *PAIR_CASES])
 def test_every_framework_agrees_with_numpy(answers: Answers, host: str, case: str) -> None:
-    folder, ended = answers[host]
+    environment, framework = HOSTS[host]
+    folder, ended = answers[environment]
     assert ended.returncode == 0, ended.stdout
-    framework = HOSTS[host][1]
     with np.load(folder / f"{case}.numpy.npz") as data:
         expected = dict(data)
     with np.load(folder / f"{case}.{framework}.npz") as data:

@@ -31,11 +31,11 @@ def _without_float64() -> Iterator[None]:
 
 def parameters(config: Config = CONFIG, dtype: Any = jnp.float32) -> dict[str, jax.Array]:
     """Returns parameters without zero biases, so that an error in any term shows."""
-    params = init(jax.random.key(1), config, dtype)
-    keys = jax.random.split(jax.random.key(2), len(params))
+    weights = memattn.MemoryAugmentedAttention(**dataclasses.asdict(config), seed=1).weights
+    draw = np.random.default_rng(2).standard_normal
     return {
-        name: value + 0.3 * jax.random.normal(key, value.shape, dtype)
-        for key, (name, value) in zip(keys, params.items(), strict=True)
+        name: jnp.asarray(weight + 0.3 * draw(weight.shape), dtype)
+        for name, weight in weights.items()
     }
 
 
@@ -46,11 +46,26 @@ def numpy_layer(params: dict[str, Any], config: Config) -> memattn.MemoryAugment
     return layer
 
 
-def gradients(params: dict[str, Any], x: Any, grad_y: Any, config: Config, **call: Any) -> Any:
-    """Returns the gradients under the names of the NumPy layer's `backward`."""
-    _, pull = jax.vjp(lambda p, x: apply(p, x, config, **call), params, x)
+def results(
+    params: dict[str, Any], x: Any, grad_y: Any, config: Config, route: Any = None, **call: Any
+) -> tuple[Any, Any, Any, dict[str, Any]]:
+    """Returns the output, the scores, their mean over heads, and the gradients.
+
+    The gradients have the names of the NumPy layer's `backward`. Without a route, `apply` takes
+    the parameters themselves.
+    """
+
+    def run(scores: Any, params: Any, x: Any) -> Any:
+        ready = params if route is None else prepare(params, config, route)
+        return apply(ready, x, config, **call, return_attention_scores=scores)
+
+    y, pull, scores = jax.vjp(functools.partial(run, True), params, x, has_aux=True)
     grad_params, grad_x = pull(grad_y)
-    return {"x": grad_x, **grad_params}
+    return y, scores, run("mean", params, x)[1], {"x": grad_x, **grad_params}
+
+
+# Without jit, JAX compiles each operator for each shape, which takes several times as long.
+compiled = jax.jit(results, static_argnames=("config", "route", "use_causal_mask"))
 
 
 def assert_close(found: Any, expected: np.ndarray, limit: float, scale: float = 0.0) -> None:
@@ -69,12 +84,12 @@ def test_the_layer_gives_the_golden_values(case: str, dtype: str, limit: float) 
         config = Config(**options)
         params = {name: jnp.asarray(arrays[name], dtype) for name in config.shapes}
         x, grad_y = (jnp.asarray(arrays[name], dtype) for name in ("x", "g"))
-        y, scores = apply(params, x, config, **masks, return_attention_scores=True)
+        y, scores, _, gradients = compiled(params, x, grad_y, config, **masks)
         assert y.dtype == scores.dtype == dtype
         assert_close(y, arrays["y"], limit)
         if "scores" in arrays:
             assert_close(scores, arrays["scores"], limit, 1.0)
-        for name, found in gradients(params, x, grad_y, config, **masks).items():
+        for name, found in gradients.items():
             expected = arrays[f"grad.{name}"]
             if name == "key.bias":  # ours is 0, the golden one is rounding noise
                 assert not found.any()
@@ -117,17 +132,13 @@ def test_the_layer_agrees_with_numpy_on_every_option_and_route(
         y, scores = layer(x, **masks, return_attention_scores=True)
         expected = layer.backward(x, grad_y, **masks)
         for route in ("folded", "projected"):
-            ready = functools.partial(prepare, config=config, route=route)
-            found, found_scores = apply(
-                ready(params), x, config, **masks, return_attention_scores=True
+            found, found_scores, mean, gradients = compiled(
+                params, x, grad_y, config, route, **masks
             )
             assert_close(found, y, 1e-13)
             assert_close(found_scores, scores, 1e-13, 1.0)
-            mean = apply(ready(params), x, config, **masks, return_attention_scores="mean")[1]
             assert_close(mean, scores.mean(1), 1e-13, 1.0)
-            pull = jax.vjp(lambda p, x, r=ready: apply(r(p), x, config, **masks), params, x)[1]
-            grad_params, grad_x = pull(grad_y)
-            for name, gradient in {"x": grad_x, **grad_params}.items():
+            for name, gradient in gradients.items():
                 assert_close(gradient, expected[name], 1e-12, np.abs(expected["x"]).max())
 
 
@@ -141,35 +152,34 @@ def test_a_masked_slot_may_be_nan(fully_masked: str, route: Any) -> None:
         x, mask = X.astype(np.float64), np.ones((2, 3, 5), bool)
         mask[..., 3] = False
 
-        def run(params: Any, x: Any, **masks: Any) -> Any:
-            return apply(prepare(params, config, route), x, config, **masks)
+        def run() -> Any:
+            return compiled(params, x, np.ones_like(x), config, route, attention_mask=mask)
 
-        y, pull = jax.vjp(functools.partial(run, attention_mask=mask), params, x)
+        y, _, _, gradients = run()
         layer = numpy_layer(params, config)
         assert_close(y, layer(x, attention_mask=mask), 1e-13)
         expected = layer.backward(x, np.ones_like(x), attention_mask=mask)
-        grad_params, grad_x = pull(np.ones_like(x))
-        for name, gradient in {"x": grad_x, **grad_params}.items():
+        for name, gradient in gradients.items():
             assert_close(gradient, expected[name], 1e-12, np.abs(expected["x"]).max())
         # If a token reads the slot, that token becomes NaN and no other.
         mask[0, 1, 3] = True
-        touched = np.isnan(run(params, x, attention_mask=mask))
+        touched = np.isnan(run()[0])
         assert touched[0, 1].all()
         assert touched.sum() == 6
         mask[0, 1] = False  # a fully masked token reads all slots with "uniform"
-        assert np.isnan(run(params, x, attention_mask=mask)).any() == (fully_masked == "uniform")
+        assert np.isnan(run()[0]).any() == (fully_masked == "uniform")
 
 
 def test_a_padded_token_may_be_nan() -> None:
     mask = np.array([[True, True, False], [True, False, False]])
     x = np.where(mask[..., None], X, np.nan).astype(np.float32)
     params = parameters()
-    clean = gradients(params, X, np.ones_like(X), CONFIG, query_mask=mask)
-    found = gradients(params, x, np.ones_like(X), CONFIG, query_mask=mask)
+    clean = compiled(params, X, np.ones_like(X), CONFIG, query_mask=mask)[3]
+    found = compiled(params, x, np.ones_like(X), CONFIG, query_mask=mask)[3]
     for name in CONFIG.shapes:
         np.testing.assert_array_equal(found[name], clean[name])
     grad_y = np.where(mask[..., None], np.ones_like(X), np.nan).astype(np.float32)
-    found = gradients(params, x, grad_y, CONFIG, query_mask=mask)
+    found = compiled(params, x, grad_y, CONFIG, query_mask=mask)[3]
     assert all(np.isfinite(found[name]).all() for name in CONFIG.shapes if name != "output.bias")
 
 
@@ -191,12 +201,14 @@ def test_jit_vmap_and_derivatives_work() -> None:
     with jax.enable_x64(True):
         wide = {name: value.astype(jnp.float64) for name, value in params.items()}
         x = X.astype(np.float64)
-        check_grads(lambda p, x: apply(p, x, CONFIG, **MASKS["all"]), (wide, x), order=2)
+        run = jax.jit(lambda p, x: apply(p, x, CONFIG, **MASKS["all"]))
+        check_grads(run, (wide, x), order=2)
 
 
 def test_gradients_have_no_nan_inside() -> None:
+    # Without jit, so that JAX checks the result of each operator.
     with jax.debug_nans(True):
-        gradients(parameters(), X, np.ones_like(X), CONFIG, **MASKS["all"])
+        results(parameters(), X, np.ones_like(X), CONFIG, **MASKS["all"])
 
 
 def test_results_have_the_promoted_dtype() -> None:
@@ -207,7 +219,7 @@ def test_results_have_the_promoted_dtype() -> None:
         y, scores = apply(half, jnp.asarray(X, dtype), CONFIG, return_attention_scores=True)
         assert y.dtype == scores.dtype == dtype
         assert_close(y, exact, 5 * float(jnp.finfo(dtype).eps))
-        grads = gradients(half, jnp.asarray(X, dtype), jnp.ones_like(y), CONFIG)
+        grads = compiled(half, jnp.asarray(X, dtype), jnp.ones_like(y), CONFIG)[3]
         assert {value.dtype for value in grads.values()} == {jnp.dtype(dtype)}
         assert apply(params, jnp.asarray(X, dtype), CONFIG).dtype == jnp.float32
     assert apply(params, np.ones((1, 1, 6), int), CONFIG).dtype == jnp.float32

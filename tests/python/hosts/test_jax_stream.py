@@ -31,6 +31,7 @@ def parameters() -> dict[str, jax.Array]:
 def test_calls_on_parts_give_the_results_of_one_call(route: Any) -> None:
     ready = prepare(parameters(), CONFIG, route)
 
+    @functools.partial(jax.jit, static_argnums=1)
     def run(x: Any, first_step: int = 0) -> Any:
         call = {"use_causal_mask": True, "return_attention_scores": True}
         return apply(ready, x, CONFIG, first_step=first_step, **call)
@@ -50,7 +51,7 @@ def test_gradients_of_parts_sum_to_those_of_one_call() -> None:
             call = {"use_causal_mask": True, "first_step": steps.start}
             return jnp.square(apply(params, x, CONFIG, **call)).sum()
 
-        return jax.grad(loss, argnums=(0, 1))(parameters(), X[:, steps])
+        return jax.jit(jax.grad(loss, argnums=(0, 1)))(parameters(), X[:, steps])
 
     whole, whole_x = gradients(slice(0, 13))
     parts = [gradients(steps) for steps in PARTS]

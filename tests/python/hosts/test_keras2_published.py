@@ -11,6 +11,7 @@ import tensorflow as tf
 from memattn.keras import MemoryAugmentedAttention, published_as_ours, replace
 from memattn.keras.host import keras
 
+from ..sampling import LONG
 from .keras_support import NAMES, WARNINGS_OF_KERAS, agree, import_fusionlab, run, tokens
 from .test_keras_surface import PAGE
 
@@ -227,7 +228,8 @@ def xtft(**options: Any) -> tuple[Any, list[np.ndarray], np.ndarray]:
 def test_replace_in_xtft_keeps_output_and_training(tmp_path: Path) -> None:
     (model, inputs, target), (twin, _, _) = xtft(), xtft()
     twin.set_weights(model.get_weights())
-    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
+    # Tracing a graph of XTFT takes long; the short form trains without one, the long form with it.
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse", run_eagerly=not LONG)
     model.optimizer.build(model.trainable_variables)
     layer, before = model.memory_augmented_attention, model(inputs).numpy()
     assert before.shape == (8, 5, 1)

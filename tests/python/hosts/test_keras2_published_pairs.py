@@ -22,6 +22,7 @@ from memattn.keras import (
 from memattn.keras.host import keras
 
 from ..pairs import both, inputs
+from ..sampling import LONG
 from .keras_pairs import CLASSES
 from .keras_support import WARNINGS_OF_KERAS, agree, import_fusionlab, run, tokens
 from .test_keras2_published import fill, losses_before_and_after, same
@@ -136,7 +137,8 @@ def test_published_files_load_as_ours(kind: str, suffix: str) -> None:
 
 def test_replace_in_a_functional_model_keeps_training_and_names(tmp_path: Path) -> None:
     model = published_stack()
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    # The short form traces a graph only for the memory layer, in test_keras2_published.py.
+    model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=not LONG)
     model.fit(X, TARGET, epochs=2, shuffle=False, verbose=0)
     names = [weight.name for weight in model.weights]
     layers = [layer for layer in model.layers if type(layer) in PUBLISHED.values()]

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from memattn.keras.host import KERAS_3
 from memattn.layer_options import PAIR_ROUTES
 
 from ..masked_values import (
@@ -15,12 +16,15 @@ from ..masked_values import (
     one_step_for_some,
 )
 from ..pairs import both, inputs, small, step_masks, with_biases
+from ..sampling import some
 from .keras_pairs import check_scores
 from .keras_pairs import twin as pair_twin
-from .keras_support import BACKEND, WARNINGS_OF_KERAS, numpy_layer, run, tokens, twin
+from .keras_support import WARNINGS_OF_KERAS, numpy_layer, run, tokens, twin
 
 pytestmark = WARNINGS_OF_KERAS
-routes = pytest.mark.parametrize("route", PAIR_ROUTES[::3] if BACKEND == "jax" else PAIR_ROUTES)
+# The short form takes every route on Keras 2. On Keras 3, whose operators are TensorFlow's, too, it
+# takes every third.
+routes = pytest.mark.parametrize("route", some(PAIR_ROUTES, 3 if KERAS_3 else 1))
 
 
 def pair_of(kind: str, route: Any) -> tuple[Any, Any, np.ndarray]:

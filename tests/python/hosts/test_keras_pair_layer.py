@@ -17,16 +17,19 @@ from ..pairs import (
     golden,
     inputs,
     on_jax_some,
+    pairwise_or_jax_some,
     small,
     step_masks,
     with_biases,
 )
+from ..sampling import pairwise
 from .keras_pairs import CLASSES, check_against_numpy, check_scores, twin
 from .keras_support import BACKEND, WARNINGS_OF_KERAS, agree, numpy, run, tensor
 
 pytestmark = WARNINGS_OF_KERAS
-UNEVEN = [f"{kind}_uneven" for kind in KINDS]
-EVERY_MASK = [f"mask_{kind}_every_mask" for kind in KINDS]
+# A golden case of each kind, which every route must give, and its limits.
+UNEVEN = ("{}_uneven", "float32", (3e-6, 6e-6))
+EVERY_MASK = ("mask_{}_every_mask", "float64", (1e-12, 1e-12))
 
 
 @pytest.mark.parametrize(
@@ -35,11 +38,9 @@ EVERY_MASK = [f"mask_{kind}_every_mask" for kind in KINDS]
         (case, "float64", "auto", (1e-12, 1e-12)) for case in CASES if "uniform" not in case
     )
     + [
-        (f"{kind}_uneven", "float32", route, (3e-6, 6e-6))
-        for kind in KINDS
-        for route in PAIR_ROUTES
-    ]
-    + [(case, "float64", route, (1e-12, 1e-12)) for case in EVERY_MASK for route in PAIR_ROUTES],
+        (case.format(kind), dtype, route, limits)
+        for kind, route, (case, dtype, limits) in pairwise(KINDS, PAIR_ROUTES, [UNEVEN, EVERY_MASK])
+    ],
 )
 def test_the_layers_give_the_golden_values(
     case: str, dtype: str, route: Any, limits: tuple[float, float]
@@ -86,7 +87,7 @@ def gradient_of(x: Any) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("kind", "options", "route"),
-    on_jax_some(itertools.product(KINDS, OPTIONS, ["auto", "as_written", "right_value"])),
+    pairwise_or_jax_some(KINDS, list(OPTIONS), ["auto", "as_written", "right_value"]),
 )
 def test_every_option_agrees_with_numpy(kind: str, options: str, route: Any) -> None:
     reference = small(kind, dtype="float64", **OPTIONS[options])
@@ -130,9 +131,8 @@ def test_first_step_continues_a_causal_call() -> None:
         layer([tensor(part) for part in x], use_causal_mask=True, first_step=-1)
 
 
-@both
 @pytest.mark.parametrize(
-    ("route", "value"), on_jax_some(itertools.product(PAIR_ROUTES, [np.nan, np.inf, 1e30]))
+    ("kind", "route", "value"), pairwise_or_jax_some(KINDS, PAIR_ROUTES, [np.nan, np.inf, 1e30])
 )
 def test_masked_steps_may_hold_any_values(kind: str, route: Any, value: float) -> None:
     reference = with_biases(small(kind, dtype="float64"))
