@@ -54,6 +54,24 @@ stage() {
   grep '^not tested:' "$log" | sed 's/^/    /' || true
 }
 
+# stages_at_once NAME COMMAND [NAME COMMAND]...: like stage for each, all at once, for stages that use one
+# core or wait. A COMMAND is one word, split at spaces. Prints their lines when all have ended.
+stages_at_once() {
+  local names=() started=() shown k
+  shown=$(mktemp -d)
+  while (($#)); do
+    # shellcheck disable=SC2086 # the words of a command
+    (stage "$1" $2 >"$shown/${#names[@]}"; exit "$stage_status") &
+    names+=("$1") started+=($!)
+    shift 2
+  done
+  for k in "${!names[@]}"; do
+    if ! wait "${started[$k]}"; then failed_stages+=("${names[$k]}"); fi
+    cat "$shown/$k"
+  done
+  rm -r "$shown"
+}
+
 # require_stage: like stage, but the script ends if it fails.
 require_stage() {
   stage "$@"
