@@ -14,7 +14,7 @@ import pytest
 from .sampling import LONG
 
 # The runs of each program; failures happen by chance.
-RUNS = 20 if LONG else 4
+RUNS = 20 if LONG else 2
 
 # The beginning of every program. `in_threads(f)` lets daemon threads call f forever, and returns
 # once each has called it.

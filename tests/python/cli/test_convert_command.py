@@ -19,8 +19,8 @@ GOLDEN = Path(__file__).resolve().parents[2] / "golden" / "keras"
 
 
 @pytest.mark.parametrize("ending", ["safetensors", "weights.h5", "npz", "pt", "pth", "onnx"])
-def test_converts_a_keras_file_to_each_format(run: Run, tmp_path: Path, ending: str) -> None:
-    done = run("convert", GOLDEN / "keras2.keras", f"a.{ending}")
+def test_converts_a_keras_file_to_each_format(call: Run, tmp_path: Path, ending: str) -> None:
+    done = call("convert", GOLDEN / "keras2.keras", f"a.{ending}")
     assert (done.returncode, done.stderr) == (0, "")
     said = '"memory_augmented_attention": 6 slots of 12 units, 3 heads, float32'
     assert done.stdout == f"{said}\nwrote a.{ending}\n"
@@ -55,8 +55,8 @@ def test_converts_layers_of_two_inputs(run: Run, tmp_path: Path, kind: str, said
     assert found["layer"] in said
 
 
-def test_layer_option_selects_a_layer_and_json_describes_it(run: Run, tmp_path: Path) -> None:
-    done = run("convert", GOLDEN / "keras3.weights.h5", "a.npz", "--layer", "second", "--json")
+def test_layer_option_selects_a_layer_and_json_describes_it(call: Run, tmp_path: Path) -> None:
+    done = call("convert", GOLDEN / "keras3.weights.h5", "a.npz", "--layer", "second", "--json")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
     assert document["target"] == "a.npz"
@@ -65,12 +65,12 @@ def test_layer_option_selects_a_layer_and_json_describes_it(run: Run, tmp_path: 
     assert convert.find(tmp_path / "a.npz")[0].memory_size == 12
 
 
-def failure(run: Run, *arguments: object) -> dict[str, object]:
+def failure(call: Run, *arguments: object) -> dict[str, object]:
     """Returns the error as JSON with its exit code; checks that text has the same message."""
-    plain = run("convert", *arguments)
+    plain = call("convert", *arguments)
     assert (plain.stdout, plain.stderr.count("\n")) == ("", 1 + plain.stderr.count("try: "))
     assert "Traceback" not in plain.stderr
-    done = run("convert", *arguments, "--json")
+    done = call("convert", *arguments, "--json")
     assert (done.returncode, done.stdout) == (plain.returncode, "")
     error: dict[str, object] = json.loads(done.stderr)["error"]
     assert set(error) == {"kind", "message", "file", "line", "column"}
@@ -78,11 +78,11 @@ def failure(run: Run, *arguments: object) -> dict[str, object]:
     return {**error, "code": done.returncode}
 
 
-def test_a_file_of_several_layers_needs_the_layer_option(run: Run, tmp_path: Path) -> None:
-    error = failure(run, GOLDEN / "keras3.keras", "a.npz")
+def test_a_file_of_several_layers_needs_the_layer_option(call: Run, tmp_path: Path) -> None:
+    error = failure(call, GOLDEN / "keras3.keras", "a.npz")
     assert (error["code"], error["kind"]) == (2, "layer")
     assert 'found 2 layers; pass --layer with one of "first"' in (str(error["message"]))
-    error = failure(run, GOLDEN / "keras3.keras", "a.npz", "--layer", "third")
+    error = failure(call, GOLDEN / "keras3.keras", "a.npz", "--layer", "third")
     assert 'found no layers named "third"' in str(error["message"])
     assert list(tmp_path.iterdir()) == []
 
@@ -101,22 +101,22 @@ def test_a_file_of_several_layers_needs_the_layer_option(run: Run, tmp_path: Pat
     ],
 )
 def test_bad_paths_are_errors_and_change_no_file(
-    run: Run, tmp_path: Path, source: str, target: str, kind: str, said: str
+    call: Run, tmp_path: Path, source: str, target: str, kind: str, said: str
 ) -> None:
     convert.write(convert.read(GOLDEN / "keras2.keras"), tmp_path / "good.npz")
     (tmp_path / "bad.h5").write_bytes(b"no weights")
     (tmp_path / "link.npz").symlink_to("good.npz")
     (tmp_path / "folder.npz").mkdir()
     before = {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
-    error = failure(run, source, target)
+    error = failure(call, source, target)
     assert (error["code"], error["kind"]) == (2, kind)
     assert said in str(error["message"])
     assert {path.name: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
 
 
-def test_missing_arguments_are_usage_errors(run: Run) -> None:
-    assert failure(run, "a.npz")["kind"] == "usage"
-    assert failure(run)["code"] == 2
+def test_missing_arguments_are_usage_errors(call: Run) -> None:
+    assert failure(call, "a.npz")["kind"] == "usage"
+    assert failure(call)["code"] == 2
 
 
 def test_a_full_disk_exits_with_1(tmp_path: Path) -> None:
@@ -136,16 +136,16 @@ def test_a_full_disk_exits_with_1(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_control_characters_in_layer_names_are_escaped(run: Run, tmp_path: Path) -> None:
+def test_control_characters_in_layer_names_are_escaped(call: Run, tmp_path: Path) -> None:
     from memattn import MemoryAugmentedAttention
 
     layer = MemoryAugmentedAttention(2, 3, 1, seed=0)
     names = ("\x1b]0;title\x07a", "b")
     arrays = {f"{name}.{part}": w for name in names for part, w in layer.weights.items()}
     np.savez(tmp_path / "a.npz", **arrays)
-    done = run("convert", "a.npz", "b.npz")
+    done = call("convert", "a.npz", "b.npz")
     assert r'"\x1b]0;title\x07a" (3 slots of 2 units), "b"' in done.stderr
-    done = run("convert", "a.npz", "b.npz", "--layer", names[0])
+    done = call("convert", "a.npz", "b.npz", "--layer", names[0])
     assert done.stdout.startswith(r'"\x1b]0;title\x07a": 3 slots')
 
 

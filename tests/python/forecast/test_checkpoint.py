@@ -24,6 +24,7 @@ from ..sampling import LONG
 from .panels import note, random_table
 
 Table = pd.DataFrame
+STEPS = 300 if LONG else 100  # of each of the two trainings of a fit
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def table() -> Table:
 
 
 def forecaster(**options: Any) -> Forecaster:
-    return Forecaster(**{"horizon": 6, "members": 2, "steps": 300} | options)
+    return Forecaster(**{"horizon": 6, "members": 2, "steps": STEPS} | options)
 
 
 def stop(step: int, steps: int, loss: float) -> bool:
@@ -70,18 +71,18 @@ def test_a_fit_stopped_at_every_call_of_progress_continues(
     path, steps = tmp_path / "checkpoint", []
 
     def stop_and_tell(step: int, steps_in_all: int, loss: float) -> bool:
-        assert steps_in_all == 600
+        assert steps_in_all == 2 * STEPS
         steps.append(step)
         return False
 
-    for _ in range(600):
+    for _ in range(2 * STEPS):
         fitted = forecaster().fit(
             table, checkpoint=path, resume=path.exists(), progress=stop_and_tell
         )
         if not any(one.kind == "stopped" for one in fitted.notes):
             break
     assert steps == sorted(set(steps))
-    assert min(steps) < 300 < max(steps)
+    assert min(steps) < STEPS < max(steps)
     assert saved(fitted, tmp_path / "f") == expected
 
 
@@ -104,7 +105,7 @@ def test_writing_checkpoints_does_not_change_the_fit(
     )
     assert saved(fitted, tmp_path / "f") == expected
     assert len(written) >= 3
-    assert told[-1] == 600
+    assert told[-1] == 2 * STEPS
     before = path.read_bytes()
     again = forecaster().fit(table, checkpoint=path, resume=True, progress=pytest.fail)
     assert saved(again, tmp_path / "f") == expected
@@ -121,19 +122,19 @@ def test_a_stopped_fit_with_val_size_continues(table: Table, tmp_path: Path) -> 
 
 def test_an_interrupted_backtest_continues(table: Table, tmp_path: Path) -> None:
     """Interrupts every second call of progress, in any of six trainings."""
-    path, calls = tmp_path / "checkpoint", []
+    path, calls, of_each = tmp_path / "checkpoint", [], 60 if LONG else 10
     options: dict[str, Any] = {"n_windows": 3, "step_size": 6, "refit": True, "level": [80]}
-    expected = forecaster(steps=60).cross_validation(table, **options)
+    expected = forecaster(steps=of_each).cross_validation(table, **options)
 
     def interrupt(step: int, steps: int, loss: float) -> None:
-        assert steps == 360
+        assert steps == 6 * of_each
         calls.append(step)
         if len(calls) % 2 == 0:
             raise LookupError("mine")
 
     for turn in range(1000):  # each turn advances by at least one step
         try:
-            found = forecaster(steps=60).cross_validation(
+            found = forecaster(steps=of_each).cross_validation(
                 table, **options, checkpoint=path, resume=turn > 0, progress=interrupt
             )
             break
@@ -142,15 +143,15 @@ def test_an_interrupted_backtest_continues(table: Table, tmp_path: Path) -> None
     pd.testing.assert_frame_equal(found, expected, check_exact=True)
     assert turn > 2
     with pytest.raises(DataError, match='n_windows: found "2", expected "3"'):
-        forecaster(steps=60).cross_validation(
+        forecaster(steps=of_each).cross_validation(
             table, **options | {"n_windows": 2}, checkpoint=path, resume=True
         )
     with pytest.raises(DataError, match='refit: found "False", expected "True"'):
-        forecaster(steps=60).cross_validation(
+        forecaster(steps=of_each).cross_validation(
             table, **options | {"refit": False}, checkpoint=path, resume=True
         )
     with pytest.raises(DataError, match='intervals: found "False", expected "True"'):
-        forecaster(steps=60).cross_validation(
+        forecaster(steps=of_each).cross_validation(
             table, **options | {"level": None}, checkpoint=path, resume=True
         )
 
@@ -201,8 +202,8 @@ def test_an_exception_in_progress_leaves_a_checkpoint(
 
 
 def test_a_fit_killed_at_random_times_continues(tmp_path: Path) -> None:
-    """Kills 50 fits, or 200 if MEMATTN_LONG_TESTS is set."""
-    times = 200 if LONG else 50
+    """Kills 12 fits, or 200 if MEMATTN_LONG_TESTS is set."""
+    times = 200 if LONG else 12
     script = Path(__file__).with_name("killed_fits.py")
     command = [sys.executable, str(script), str(tmp_path), str(times), "3"]
     output = subprocess.run(command, check=True, timeout=1800, capture_output=True, text=True)
@@ -226,7 +227,7 @@ CHANGES: dict[str, tuple[dict[str, Any], str]] = {
     "horizon": ({"horizon": 7}, 'horizon: found "7", expected "6"'),
     "members": ({"members": 3}, 'members: found "3", expected "2"'),
     "seed": ({"seed": 1}, 'seed: found "1", expected "0"'),
-    "steps": ({"steps": 301}, 'steps: found "301", expected "300"'),
+    "steps": ({"steps": 301}, f'steps: found "301", expected "{STEPS}"'),
     "loss": ({"loss": "mae"}, 'loss: found "mae", expected "smape"'),
     "lookback": ({"lookback": 9}, 'lookbacks: found "[9, 9]", expected "[24, 36]"'),
     "season": ({"season": 6}, 'season: found "6", expected "12"'),
@@ -385,7 +386,7 @@ if limit:  # without permission to mount a file system, limit the file size of t
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:
-    Forecaster(6, members=2, steps=300).fit(table, checkpoint=path, resume=True)
+    Forecaster(6, members=2, steps=int(sys.argv[4])).fit(table, checkpoint=path, resume=True)
 except DataError as error:
     print(error)
 """
@@ -405,8 +406,9 @@ def test_a_full_disk_raises_and_keeps_the_checkpoint(
         path = folder / "checkpoint"
         path.write_bytes(data)
         limit = "0" if mounted else str(len(data) // 10)
+        words = [str(tmp_path / "table"), str(path), limit, str(STEPS)]
         output = subprocess.run(
-            [sys.executable, "-c", FULL_DISK, str(tmp_path / "table"), str(path), limit],
+            [sys.executable, "-c", FULL_DISK, *words],
             check=True,
             timeout=120,
             capture_output=True,

@@ -115,6 +115,7 @@ def test_refit_trains_a_model_for_every_k_windows(frame: pd.DataFrame) -> None:
         small().cross_validation(frame, 1, 2)  # type: ignore[misc]
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_available_levels_are_those_that_predict_accepts(frame: pd.DataFrame) -> None:
     some = monthly(4)
     for options, levels, calibrated in (

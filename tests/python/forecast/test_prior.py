@@ -26,6 +26,7 @@ from memattn.forecast.prior import MANY_WINDOWS
 from memattn.forecast.prior_files import PACKAGED, prior_of
 from memattn.forecast.state_file import bfloat16_bits
 
+from ..sampling import LONG
 from .panels import flat_panel
 
 Array = npt.NDArray[np.float64]
@@ -102,7 +103,11 @@ def test_without_a_prior_a_short_series_is_forecast_by_naive2() -> None:
     assert "Naive2, untrained" in forecaster.settings["steps"].reason
 
 
-def test_many_series_are_trained_without_the_prior(prior: str) -> None:
+def test_many_series_are_trained_without_the_prior(
+    prior: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not LONG:  # fewer steps than such a panel usually gets
+        monkeypatch.setattr("memattn.forecast.forecaster_settings.WINDOWS_A_STEP", 100)
     frame = waves(120, 40 + HORIZON * MANY_WINDOWS // 120, 3)
     options: dict[str, Any] = {"steps": None, "intervals": False, "lookback": None}
     found = Forecaster(HORIZON, prior=prior, **options).fit(frame)
@@ -143,10 +148,8 @@ def test_each_outcome_of_validation_is_possible(
     assert {"alone": steps == 0, "started from": 0 < steps <= 300, "not used": steps > 0}[better]
     forecaster.save(tmp_path / "f")
     level = [50, 90]
-    found, again = (
-        forecaster.predict(level=level),
-        Forecaster.load(tmp_path / "f").predict(level=level),
-    )
+    found = forecaster.predict(level=level)
+    again = Forecaster.load(tmp_path / "f").predict(level=level)
     pd.testing.assert_frame_equal(found, again)
     resumed = Forecaster(HORIZON, prior=prior).fit(
         frame, checkpoint=tmp_path / "state", resume=True
@@ -480,9 +483,8 @@ def test_bfloat16_is_rounded_to_even() -> None:
     ulp = 2.0**-7
     ties = np.array([1 + ulp / 2, 1 + 3 * ulp / 2, 1 + ulp / 2 + 1e-6], np.float32)
     expected = np.array([1.0, 1 + 2 * ulp, 1 + ulp], np.float32)
-    np.testing.assert_array_equal(
-        (bfloat16_bits(ties).astype(np.uint32) << 16), expected.view("u4")
-    )
+    found = bfloat16_bits(ties).astype(np.uint32) << 16
+    np.testing.assert_array_equal(found, expected.view("u4"))
 
 
 def test_the_report_shows_the_memory_of_the_prior(prior: str) -> None:

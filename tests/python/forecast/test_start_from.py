@@ -15,6 +15,7 @@ from memattn.forecast.data.windows import rolling_windows
 from memattn.forecast.forecaster_settings import STARTED_RATE, engine_options
 from memattn.forecast.starting import Start
 
+from ..sampling import LONG
 from .covariate_tables import LISTS, shops
 from .panels import note
 
@@ -142,15 +143,15 @@ def test_a_fit_without_its_series_keeps_its_intervals(start: Forecaster, tmp_pat
 
 
 def test_a_stopped_training_continues(start: Forecaster, tmp_path: Path) -> None:
-    table, path = monthly(70), tmp_path / "state"
-    whole = fit(table, start, members=2, steps=300)
+    table, path, steps = monthly(70), tmp_path / "state", 300 if LONG else 60
+    whole = fit(table, start, members=2, steps=steps)
     told = []
 
-    def stop(step: int, steps: int, loss: float) -> bool:
+    def stop(step: int, of: int, loss: float) -> bool:
         told.append(step)
         return False
 
-    forecaster = Forecaster(H, members=2, steps=300, prior=None)
+    forecaster = Forecaster(H, members=2, steps=steps, prior=None)
     forecaster.fit(table, start_from=start, checkpoint=path, progress=stop)
     assert told
     assert "stopped early" in note(forecaster, "stopped")

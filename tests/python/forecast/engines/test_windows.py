@@ -12,6 +12,7 @@ from memattn.forecast.data import series_sample
 from memattn.forecast.data.series_sample import Budget
 from memattn.forecast.measured import METHODS
 
+from ...sampling import pairwise
 from .pieces import Pieces, in_pieces, pieces
 
 __all__ = ["in_pieces"]
@@ -105,20 +106,23 @@ CASES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("options", CASES)
-@pytest.mark.parametrize("table", [ragged, counted, early])
-def test_a_backtest_of_parts_equals_that_of_the_table(table: Any, options: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("table", "options", "split"), pairwise([ragged, counted, early], CASES, [(5, 30), (1, 1)])
+)
+def test_a_backtest_of_parts_equals_that_of_the_table(
+    table: Any, options: dict[str, Any], split: tuple[int, int]
+) -> None:
     expected = small().backtest(table(), **options)
     assert "sample" in small().fit(table()).settings
     windows = small().cross_validation(table(), **options)
     windows = ordered(windows, windows, "cutoff", "ds")
-    for parts, groups in ((1, 1), (5, 30)):
-        given = pieces(table(), parts, groups, seed=parts)
-        assert_same_measures(small().backtest(given, **options), expected)
-        rows = small().cross_validation(given, **options)
-        assert isinstance(rows, Pieces)
-        rows = ordered(rows.frame(), windows, "cutoff", "ds")
-        pd.testing.assert_frame_equal(rows, windows, check_exact=True)
+    parts, groups = split
+    given = pieces(table(), parts, groups, seed=parts)
+    assert_same_measures(small().backtest(given, **options), expected)
+    rows = small().cross_validation(given, **options)
+    assert isinstance(rows, Pieces)
+    rows = ordered(rows.frame(), windows, "cutoff", "ds")
+    pd.testing.assert_frame_equal(rows, windows, check_exact=True)
 
 
 def test_calibration_several_rows_at_a_time_equals_that_of_the_table() -> None:

@@ -73,12 +73,14 @@ def test_the_same_fit_gives_the_same_page(forecaster: Forecaster, page: str) -> 
     assert forecaster.render_report() == page
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_a_page_without_covariates_has_no_section() -> None:
     page = Forecaster(4, steps=20).fit(frame()[["unique_id", "ds", "y"]]).render_report()
     assert HEADING not in page
     assert NOT_KNOWN not in page
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_the_section_of_a_loaded_forecaster_says_what_is_missing(
     forecaster: Forecaster, tmp_path: Path
 ) -> None:
@@ -88,11 +90,13 @@ def test_the_section_of_a_loaded_forecaster_says_what_is_missing(
     assert "<table" not in text
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_the_page_says_if_future_covariates_are_missing() -> None:
     forecaster = Forecaster(4, futr_exog_list=["price"], steps=50).fit(frame())
     assert NOT_KNOWN in forecaster.render_report()
 
 
+@pytest.mark.usefixtures("few_slots")
 @pytest.mark.parametrize(
     ("covariates", "said"),
     [

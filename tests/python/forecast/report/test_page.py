@@ -161,12 +161,14 @@ def test_the_largest_and_the_worst_series_are_shown(fitted: Forecaster, text: st
     assert f"its error was {ratios[place]:.2f} times seasonal-naive's" in Page(text).text
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_weak_evidence_is_a_warning() -> None:
     walk = np.exp(0.1 * np.random.default_rng(0).normal(size=40).cumsum())
     page = Page(Forecaster(5, steps=5).fit(flat_panel([walk, walk + 1])).render_report())
     assert "non-overlapping windows: the evidence is weak." in page.text
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_no_series_is_shown_twice() -> None:
     text = Forecaster(6, steps=10).fit(monthly(5, 60)).render_report()
     names = re.findall(r"<h4><bdi>(.*?)</bdi></h4>", text)
@@ -197,6 +199,7 @@ def test_the_report_is_deterministic(fitted: Forecaster, text: str, tmp_path: Pa
     assert (tmp_path / "a.html").read_bytes() == text.encode()
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_the_page_shows_the_given_levels(fitted: Forecaster) -> None:
     page = Page(fitted.render_report([50]))
     assert "50 % coverage" in page.cells
@@ -208,6 +211,7 @@ def test_the_page_shows_the_given_levels(fitted: Forecaster) -> None:
         Forecaster(3).render_report()
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_hostile_names_are_escaped() -> None:
     values = monthly(len(HOSTILE), 48)["y"].to_numpy().reshape(-1, 48)
     panel = flat_panel([*values, values[0, :2]], season=12)
@@ -244,6 +248,7 @@ def kinds() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("kind", list(kinds()))
+@pytest.mark.usefixtures("few_slots")
 @pytest.mark.filterwarnings("error")
 def test_all_kinds_of_series_have_a_report(kind: str) -> None:
     text = Forecaster(4, steps=5).fit(kinds()[kind]).render_report()
@@ -253,6 +258,7 @@ def test_all_kinds_of_series_have_a_report(kind: str) -> None:
     assert len(text) < 600_000
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_the_page_of_a_loaded_forecaster_says_what_is_missing(
     fitted: Forecaster, tmp_path: Path
 ) -> None:
@@ -265,6 +271,7 @@ def test_the_page_of_a_loaded_forecaster_says_what_is_missing(
     assert "of the error without the slot" not in page.text
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_the_page_says_how_windows_were_held_out() -> None:
     frame = monthly(20, 60)
     page = Page(Forecaster(6, steps=10, intervals=False).fit(frame).render_report())
@@ -276,6 +283,7 @@ def test_the_page_says_how_windows_were_held_out() -> None:
     assert "The figures show the model. Shares are means over heads" in held.text
 
 
+@pytest.mark.usefixtures("few_slots")
 def test_the_page_says_that_a_model_has_no_memory(fitted: Forecaster) -> None:
     short = flat_panel([np.arange(1.0, 9.0)])
     untrained = Page(Forecaster(3, prior=None).fit(short).render_report())
