@@ -72,7 +72,9 @@ def try_to_read(path: Path) -> bool:
 def test_damaged_files_are_refused_or_read(name: str, tmp_path: Path) -> None:
     data = whole_file(name, tmp_path)
     path = tmp_path / "damaged"
-    count = TIMES * (8 if name.endswith(".h5") else 50 if name.endswith(".keras") else 300)
+    count = TIMES * (
+        (12 if LONG else 8) if name.endswith(".h5") else 50 if name.endswith(".keras") else 300
+    )
     refused = 0  # fewer HDF5 files, which are slow, since a child process reads each
     for content in damaged(data, count, seed=len(data)):
         path.write_bytes(content)
