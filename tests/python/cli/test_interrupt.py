@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM end the command promptly, with one line of text and no partial files."""
+"""Ctrl-C and SIGTERM end the command promptly, with one line of text and no partial files.
+
+MEMATTN_LONG_TESTS=1 tries more moments, and each with both signals.
+"""
 
 import json
 import re
@@ -15,6 +18,7 @@ import pytest
 from memattn.cli.errors import Stopped
 from memattn.forecast import Forecaster
 
+from ..sampling import some
 from .conftest import COMMAND, Run, heed_signals
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -22,6 +26,7 @@ Start = Callable[..., "subprocess.Popen[str]"]
 # The promise is 0.2 s; a machine that is busy with other tests may need longer.
 PROMPT = 1.0
 MESSAGES = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+SIGNALS = list(MESSAGES)
 
 
 def wait_for_handler(process: subprocess.Popen[str]) -> None:
@@ -47,8 +52,14 @@ def end(process: subprocess.Popen[str], number: signal.Signals) -> tuple[float, 
     return seconds, stderr
 
 
-@pytest.mark.parametrize("number", MESSAGES, ids=lambda number: number.name)
-@pytest.mark.parametrize("moment", [0, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6])
+MOMENTS = (0, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6)
+
+
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    # Every second is each moment once, with either signal in turn.
+    some([(MOMENTS[k], number) for k in range(7) for number in SIGNALS[:: 1 - 2 * (k % 2)]], 2),
+)
 def test_a_signal_ends_imports_and_training(
     start: Start,
     data: Path,
@@ -89,7 +100,7 @@ def test_a_signal_ends_long_compiled_code(number: signal.Signals) -> None:
     assert seconds < PROMPT
 
 
-@pytest.mark.parametrize("moment", [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+@pytest.mark.parametrize("moment", some([0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0], 2))
 def test_a_signal_ends_printing_and_writing(
     start: Start, data: Path, tmp_path: Path, moment: float
 ) -> None:
@@ -113,7 +124,7 @@ def test_a_signal_ends_printing_and_writing(
 def test_an_ignored_signal_stays_ignored(data: Path, tmp_path: Path) -> None:
     """SIGINT is ignored under nohup, or in the background of a shell."""
     with subprocess.Popen(
-        [*COMMAND, "forecast", data, "--horizon", "2", "--steps", "300"],
+        [*COMMAND, "forecast", data, "--horizon", "2", "--steps", "30"],
         cwd=tmp_path,
         stdout=subprocess.DEVNULL,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),

@@ -1,6 +1,7 @@
 """Folders of Parquet files in several layouts, and limits that make small ones count as large."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,11 @@ def make_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def table(count: int = 40, rows: int = 40, seed: int = 0) -> pd.DataFrame:
+    return _table(count, rows, seed).copy()
+
+
+@cache
+def _table(count: int, rows: int, seed: int) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     parts = []
     for k in range(count):

@@ -104,7 +104,7 @@ def test_a_covariate_that_drives_the_series_lowers_the_error() -> None:
     table = hours(np.random.default_rng(0), days=150)
     errors = {}
     for lists in ([], ["load"]):
-        found = Forecaster(24, steps=300, season=24, futr_exog_list=lists, intervals=False)
+        found = Forecaster(24, steps=100, season=24, futr_exog_list=lists, intervals=False)
         result = found.cross_validation(table, 20, step_size=24)
         errors[len(lists)] = (result.memattn - result.y).abs().mean()
     assert errors[1] < 0.5 * errors[0]
@@ -200,13 +200,15 @@ def test_one_short_series_learns_from_a_covariate() -> None:
     sales = 80 * np.exp(-0.5 * (price - 3) + 0.05 * rng.normal(size=rows))
     days = pd.date_range("2024-01-01", periods=rows, freq="D")
     table = pd.DataFrame({"unique_id": "a", "ds": days, "y": sales, "price": price})
-    forecaster = Forecaster(14, futr_exog_list="price", intervals=False)
+    forecaster = Forecaster(14, futr_exog_list="price", steps=200, intervals=False)
     assert forecaster.futr_exog_list == ("price",)
     forecaster.fit(table[:-14])
     assert forecaster.settings["batch_size"].value == 128
     assert "92 windows" in forecaster.settings["batch_size"].reason
     found = forecaster.predict(X_df=table[-14:])["memattn"].to_numpy()
-    naive = Forecaster(14, intervals=False).fit(table[:-14]).predict()["memattn"].to_numpy()
+    naive = (
+        Forecaster(14, steps=200, intervals=False).fit(table[:-14]).predict()["memattn"].to_numpy()
+    )
     wrong, usual = (np.abs(one - sales[-14:]).mean() for one in (found, naive))
     assert wrong < 0.7 * usual
 
@@ -216,7 +218,7 @@ def test_naive2_is_used_if_no_network_is_better() -> None:
     days = pd.date_range("2024-01-01", periods=rows, freq="D")
     walk = 100 + rng.normal(size=rows).cumsum()
     table = pd.DataFrame({"unique_id": "a", "ds": days, "y": walk, "noise": rng.normal(size=rows)})
-    options: dict[str, Any] = {"season": 1, "intervals": False}
+    options: dict[str, Any] = {"season": 1, "steps": 100, "intervals": False}
     forecaster = Forecaster(4, futr_exog_list=["noise"], **options).fit(table[:-4])
     assert forecaster.settings["steps"].value == 0
     assert "Naive2, untrained" in forecaster.settings["steps"].reason
@@ -229,7 +231,7 @@ def test_noise_is_left_out() -> None:
     rng = np.random.default_rng(0)
     table = hours(rng, days=120)
     table = table.assign(load=rng.normal(size=len(table)))
-    forecaster = Forecaster(24, futr_exog_list=["load"], steps=300, intervals=False).fit(table)
+    forecaster = Forecaster(24, futr_exog_list=["load"], steps=100, intervals=False).fit(table)
     assert forecaster.settings["left_out"].value == ("load",)
     assert "covariates do not help" in str(forecaster.settings["left_out"])
 
@@ -304,7 +306,7 @@ def test_missing_rows_before_a_cutoff_move_no_forecast_to_another_hour() -> None
     table = hours(np.random.default_rng(0), days=150)
     holed = table[(table.ds.dt.hour < 21) | (table.ds != table.ds.max()) & (table.index % 100 > 7)]
     holed = pd.concat([holed, table[-24:]]).drop_duplicates("ds").sort_values("ds")
-    options = HOURLY | {"steps": 300}
+    options = HOURLY | {"steps": 100}
     errors = []
     for one in (table, holed):
         found = Forecaster(24, **options).cross_validation(one, 10, step_size=24, level=80)
@@ -326,7 +328,7 @@ def test_intervals_of_forecasts_a_day_apart_have_their_coverage(loss: str | None
     """Windows that do not overlap each count fully, so they make no interval wider."""
     table = hours(np.random.default_rng(0), days=300)
     options: dict[str, Any] = {"level": [80]} if loss else {}
-    forecaster = Forecaster(24, futr_exog_list=["load"], steps=300, loss=loss, **options)
+    forecaster = Forecaster(24, futr_exog_list=["load"], steps=100, loss=loss, **options)
     result = forecaster.backtest(table, n_windows=60, step_size=24, level=[80])
     share = result.coverage(80)
     assert share is not None

@@ -38,7 +38,7 @@ def shops(rows: int = ROWS) -> pd.DataFrame:
 def fitted(frame: Any, **options: Any) -> Forecaster:
     known = ["price", "noise", "offer"]
     asked = {"futr_exog_list": known, "hist_exog_list": ["warm"], "loss": "mae", "steps": 600}
-    return Forecaster(HORIZON, season=1, seed=0, **asked, **options).fit(frame)
+    return Forecaster(HORIZON, season=1, seed=0, **(asked | options)).fit(frame)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -116,7 +116,7 @@ def test_the_memory_layers_have_an_importance_if_there_are_any(
         np.testing.assert_allclose(seen._with_memory(), seen.forecasts(), rtol=1e-5)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layer_choice, "MEMORY_LAYERS", 0)
-        linear = fitted(shops())
+        linear = fitted(shops(), steps=20)
     assert not [one for one in linear.explain().importances if one.kind == "memory"]
 
 
@@ -128,7 +128,7 @@ def test_the_added_day_of_the_week_has_an_importance() -> None:
     frame = pd.DataFrame(
         {"unique_id": "a", "ds": days, "y": 20 + busy + load + rng.normal(size=hours), "load": load}
     )
-    found = Forecaster(24, futr_exog_list=["load"], steps=600).fit(frame).explain()
+    found = Forecaster(24, futr_exog_list=["load"], steps=150).fit(frame).explain()
     (cycle,) = [one for one in found.importances if one.kind == "cycle"]
     assert cycle.name == "season of 7"
     assert cycle.increase > 3 * cycle.standard_error > 0
@@ -203,7 +203,7 @@ def test_a_season_ago_is_a_block_of_its_own() -> None:
 def test_a_covariate_equal_in_all_windows_has_no_importance() -> None:
     frame = shops().assign(season="dry", year=2024.0)
     asked = {"futr_exog_list": ["price", "season"], "hist_exog_list": ["year"]}
-    found = Forecaster(HORIZON, season=1, steps=300, loss="mae", **asked).fit(frame).explain()
+    found = Forecaster(HORIZON, season=1, steps=20, loss="mae", **asked).fit(frame).explain()
     alike = [one for one in found.importances if one.name in ("season", "year")]
     assert [(one.increase, one.percent, one.standard_error) for one in alike] == [(0, 0, 0)] * 2
 
@@ -212,7 +212,7 @@ def test_explain_needs_held_out_windows(forecaster: Forecaster, tmp_path: Path) 
     with pytest.raises(RuntimeError, match="not fitted"):
         Forecaster(HORIZON).explain()
     forecaster.save(tmp_path / "f")
-    for one in (Forecaster.load(tmp_path / "f"), fitted(shops(), intervals=False)):
+    for one in (Forecaster.load(tmp_path / "f"), fitted(shops(), steps=2, intervals=False)):
         with pytest.raises(RuntimeError, match=r"explain: there are no held-out windows.*fit\(\)"):
             one.explain()
 
