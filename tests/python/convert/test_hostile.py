@@ -1,6 +1,6 @@
 """Reads hundreds of damaged files: each is refused or read, without a crash or a long wait.
 
-MEMATTN_LONG_TESTS=1 reads 50 times as many.
+MEMATTN_LONG_TESTS=1 reads a hundred times as many.
 """
 
 import random
@@ -73,20 +73,24 @@ def test_damaged_files_are_refused_or_read(name: str, tmp_path: Path) -> None:
     data = whole_file(name, tmp_path)
     path = tmp_path / "damaged"
     count = TIMES * (
-        (12 if LONG else 8) if name.endswith(".h5") else 50 if name.endswith(".keras") else 300
+        (12 if LONG else 5)
+        if name.endswith(".h5")
+        else 50
+        if name.endswith(".keras")
+        else (300 if LONG else 100)
     )
     refused = 0  # fewer HDF5 files, which are slow, since a child process reads each
     for content in damaged(data, count, seed=len(data)):
         path.write_bytes(content)
         refused += try_to_read(path)
-    assert refused >= count // 8
+    assert refused >= max(1, count // 8)
 
 
 @pytest.mark.parametrize("name", [*KERAS_FILES, *OURS])
 def test_truncated_files_are_refused(name: str, tmp_path: Path) -> None:
     data = whole_file(name, tmp_path)
     path = tmp_path / "cut"
-    step = len(data) // (8 * TIMES) if name.endswith(".h5") else len(data) // 200 + 1
+    step = len(data) // (8 * TIMES if LONG else 4) if name.endswith(".h5") else len(data) // 200 + 1
     for length in range(0, len(data), step):
         path.write_bytes(data[:length])
         with pytest.raises(FormatError):

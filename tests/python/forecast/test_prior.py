@@ -487,7 +487,7 @@ def test_bfloat16_is_rounded_to_even() -> None:
     np.testing.assert_array_equal(found, expected.view("u4"))
 
 
-def test_the_report_shows_the_memory_of_the_prior(prior: str) -> None:
+def test_the_report_shows_the_memory_of_the_prior(prior: str, few_slots: None) -> None:
     page = Forecaster(HORIZON, prior=prior).fit(one(130)).render_report(level=[70])
     assert "prior" in page
     assert "slot" in page

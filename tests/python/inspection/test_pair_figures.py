@@ -48,7 +48,10 @@ def test_every_size_is_drawn_without_a_warning(heads: int) -> None:
     layer = CrossAttention(2, heads, seed=0)
     figure = draw(inspect_layer(layer))
     assert (f"Only the first {MAX_HEADS} heads are shown" in words(figure)) == (heads > MAX_HEADS)
-    one = np.ones((1, 1, 2))
+
+
+def test_one_step_and_very_many_are_drawn() -> None:
+    layer, one = CrossAttention(2, 1, seed=0), np.ones((1, 1, 2))
     draw(inspect_layer(layer, (one, one)))
     many = np.ones((1, MAP_STEPS + 1, 2))
     assert "too many steps to show" in words(draw(inspect_layer(layer, (one, many))))
