@@ -7,7 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from .sampling import LONG
+
 ROOT = Path(__file__).resolve().parents[2]
+
+
+FEW_STEPS = """
+from memattn.forecast import model
+def few(settings, *rest, options=model.engine_options):
+    found = options(settings, *rest)
+    return found | {"steps": min(found["steps"], STEPS)}
+model.engine_options = few
+"""
+ONE_SLOT = """
+from memattn.forecast.report import page
+page.SLOTS_DRAWN = 1
+"""
 
 
 @dataclass(frozen=True)
@@ -28,6 +43,17 @@ def blocks(page: Path, language: str) -> list[Block]:
         Block(page, text.count("\n", 0, match.start()) + 1, match[1] or "", match[2])
         for match in fence.finditer(text)
     ]
+
+
+def short_form(report: bool, steps: int = 20) -> str:
+    """Return code that shortens the training and the reports of a program that it begins.
+
+    Networks train for few steps, enough for what the pages assert, and reports draw one slot of
+    each layer. In the long form there is no such code, so that a program does as its readers do.
+    """
+    if LONG:
+        return ""
+    return f"STEPS = {steps}\n{FEW_STEPS}{ONE_SLOT if report else ''}"
 
 
 def parameters(found: list[Block]) -> list[object]:

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from .pages import ROOT, blocks, run
-from .sampling import LONG
+from .pages import ROOT, blocks, run, short_form
 
 ENGINES = ("dask", "ray", "spark")
 ADAPTERS = ("sktime", "darts", "fev", "nixtla")
@@ -51,17 +50,7 @@ with zipfile.ZipFile("model.keras", "w") as renamed:
         renamed.writestr(name, content)
 """,
 }
-# In the short form networks train for fewer steps, enough for what the pages assert, and reports
-# draw one slot of each layer; the long form does as readers do.
-STEPS = {"covariates": 150}  # and 20 on other pages
-FEW_STEPS = """
-from memattn.forecast import model
-def few(settings, *rest, options=model.engine_options):
-    found = options(settings, *rest)
-    return found | {"steps": min(found["steps"], STEPS)}
-model.engine_options = few
-"""
-ONE_SLOT = "from memattn.forecast.report import page\npage.SLOTS_DRAWN = 1\n"
+STEPS = {"covariates": 150}  # of the short form, and 20 on other pages
 START = "start"  # test_start_pages.py
 
 
@@ -74,9 +63,8 @@ def test_the_blocks_of_a_page_run(page: str, tmp_path: Path) -> None:
     assert code
     program = tmp_path / "page.py"
     before = ""
-    if HOST is None and not LONG and "memattn.forecast" in "".join(code):
-        before = f"STEPS = {STEPS.get(page, 20)}\n{FEW_STEPS}"
-        before += ONE_SLOT if "write_report(" in "".join(code) else ""
+    if HOST is None and "memattn.forecast" in "".join(code):
+        before = short_form("write_report(" in "".join(code), STEPS.get(page, 20))
     files = f"ROOT = {str(ROOT)!r}\n{FILES.get(page, '')}"
     program.write_text("\n".join([before, files, *code]), encoding="utf-8")
     run(sys.executable, program, cwd=tmp_path)
