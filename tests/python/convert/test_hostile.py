@@ -1,6 +1,6 @@
 """Reads hundreds of damaged files: each is refused or read, without a crash or a long wait.
 
-MEMATTN_LONG_TESTS=1 reads a hundred times as many.
+MEMATTN_LONG_TESTS=1 reads about a hundred times as many.
 """
 
 import random
@@ -17,7 +17,6 @@ from memattn.errors import DataError
 from ..sampling import LONG
 from .support import GOLDEN, KERAS_FILES, safetensors_bytes
 
-TIMES = 50 if LONG else 1
 OURS = ("layer.npz", "layer.pt", "layer.safetensors", "model.safetensors", "layer.weights.h5")
 
 
@@ -72,14 +71,9 @@ def try_to_read(path: Path) -> bool:
 def test_damaged_files_are_refused_or_read(name: str, tmp_path: Path) -> None:
     data = whole_file(name, tmp_path)
     path = tmp_path / "damaged"
-    count = TIMES * (
-        (12 if LONG else 5)
-        if name.endswith(".h5")
-        else 50
-        if name.endswith(".keras")
-        else (300 if LONG else 100)
-    )
-    refused = 0  # fewer HDF5 files, which are slow, since a child process reads each
+    # Fewer HDF5 files, which are slow, since a child process reads each.
+    short, long = {".h5": (5, 600), ".keras": (50, 2500)}.get(Path(name).suffix, (100, 15_000))
+    count, refused = long if LONG else short, 0
     for content in damaged(data, count, seed=len(data)):
         path.write_bytes(content)
         refused += try_to_read(path)
@@ -90,7 +84,7 @@ def test_damaged_files_are_refused_or_read(name: str, tmp_path: Path) -> None:
 def test_truncated_files_are_refused(name: str, tmp_path: Path) -> None:
     data = whole_file(name, tmp_path)
     path = tmp_path / "cut"
-    step = len(data) // (8 * TIMES if LONG else 4) if name.endswith(".h5") else len(data) // 200 + 1
+    step = len(data) // (400 if LONG else 4) if name.endswith(".h5") else len(data) // 200 + 1
     for length in range(0, len(data), step):
         path.write_bytes(data[:length])
         with pytest.raises(FormatError):

@@ -1,6 +1,7 @@
 """Folders of CSV files, read in passes: the result equals that of one file, to the bit.
 
-MEMATTN_LONG_TESTS=1 packs the files of every layout, and cuts more random tables.
+MEMATTN_LONG_TESTS=1 packs the files of every layout, cuts more random tables, and reads
+smaller blocks.
 """
 
 import gzip
@@ -20,7 +21,7 @@ from memattn.forecast.data.csv_lines import LinesOfRows
 from memattn.forecast.data.frames import forecast_frame
 from memattn.forecast.data.series_sample import hashes_of
 
-from ..sampling import some
+from ..sampling import LONG, some
 from .covariate_tables import LISTS, shops
 from .folders import (
     LAYOUTS,
@@ -41,8 +42,8 @@ from .folders import write as write_parquet
 def small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lowers the limits, so that small tables count as large and blocks have a few lines."""
     make_small(monkeypatch)
-    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 1500)
-    monkeypatch.setattr(csv_blocks, "ROWS", 29)
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 700 if LONG else 1500)
+    monkeypatch.setattr(csv_blocks, "ROWS", 13 if LONG else 29)
 
 
 Text = Callable[[pd.DataFrame], bytes]
