@@ -132,10 +132,14 @@ ARM_PROGRAMS=(
   kernels.{attention,exp2,fold,pairs,product,softmax}_test
   io.safetensors_test layer.{golden,sequence_golden,special_values}_test
 )
+# Of the hundred shapes of kernels.attention_test, those whose number ends in 3, 7 (the largest are
+# among them) or 9.
 arm_some() {
-  local regex
+  local regex others=('Shapes/Attention*'{0,1,2,4,5,6,8})
   configure build/arm64 --preset arm64 -DMEMATTN_BUILD_EXAMPLES=OFF -DMEMATTN_SKIP_ISAS=scalar
   cmake --build build/arm64 --target "${ARM_PROGRAMS[@]//./_}"
   regex=$(IFS='|' && printf '%s' "${ARM_PROGRAMS[*]}")
+  GTEST_FILTER=-$(IFS=':' && printf '%s' "${others[*]}")
+  export GTEST_FILTER
   MEMATTN_FORCE_ISA=neon run_ctest build/arm64 --tests-regex "^(${regex//./\\.})\$"
 }
