@@ -6,6 +6,7 @@ smaller blocks.
 
 import gzip
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,12 @@ from .folders import write as write_parquet
 def small_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lowers the limits, so that small tables count as large and blocks have a few lines."""
     make_small(monkeypatch)
-    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", 700 if LONG else 1500)
-    monkeypatch.setattr(csv_blocks, "ROWS", 13 if LONG else 29)
+    set_blocks(monkeypatch, *((700, 13) if LONG else (1500, 29)))
+
+
+def set_blocks(monkeypatch: pytest.MonkeyPatch, size: int, rows: int) -> None:
+    monkeypatch.setattr(csv_blocks, "BLOCK_BYTES", size)
+    monkeypatch.setattr(csv_blocks, "ROWS", rows)
 
 
 Text = Callable[[pd.DataFrame], bytes]
@@ -452,16 +457,40 @@ def test_gzip_that_grows_too_much_is_refused(
         forecaster().fit(folder, memory="2GiB")
 
 
-def test_a_file_that_changes_between_passes_leaves_no_output(tmp_path: Path) -> None:
-    folder = write(tmp_path / "in", by_series(table(), 4))
-    fitted = forecaster().fit(folder)
+def replaced(path: Path) -> None:
+    shutil.copy(path, path.with_suffix(".new"))
+    path.with_suffix(".new").replace(path)
+
+
+CHANGED: dict[str, Callable[[Path], object]] = {
+    "cut after a line": lambda path: path.write_bytes(path.read_bytes()[:300].rpartition(b"\n")[0]),
+    "another table": lambda path: path.write_bytes(b"unique_id,ds,y\na,soon,1\n"),
+    "a row more": lambda path: path.write_bytes(path.read_bytes() + b"new,2020-01-01,1\n"),
+    "the same size": lambda path: path.write_bytes(path.read_bytes().replace(b"1", b"2")),
+    "replaced": replaced,
+}
+
+
+@pytest.mark.parametrize("how", CHANGED)
+@pytest.mark.parametrize("kind", ["CSV", "Parquet"])
+def test_a_file_that_changes_between_passes_is_an_error(
+    kind: str, how: str, fitted: Forecaster, tmp_path: Path
+) -> None:
+    writer = write if kind == "CSV" else write_parquet
+    folder = writer(tmp_path / "in", by_series(table(), 4))
+    last = sorted(folder.iterdir())[-1]
 
     def change(done: int, series: int) -> None:
-        for k in range(4):
-            (folder / f"part-{k:02d}.csv").write_bytes(b"unique_id,ds,y\na,soon,1\n")
+        assert done < series
+        if last.exists() and not changed:
+            changed.append(how)
+            CHANGED[how](last)
 
-    with pytest.raises((DataError, RuntimeError)):
+    changed: list[str] = []
+    with pytest.raises(DataError, match="the file changed while it was read") as caught:
         fitted.write_forecasts(tmp_path / "o.csv", folder, progress=change)
+    assert (caught.value.kind, caught.value.file) == ("changed-file", last)
+    assert changed
     assert [one.name for one in tmp_path.iterdir()] == ["in"]
 
 

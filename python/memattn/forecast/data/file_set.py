@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -107,7 +108,7 @@ class FileSet:
 
         heads = []
         for file in self.files:
-            with parquet_errors(file):
+            with self.unchanged(file), parquet_errors(file):
                 size_of(file)
                 with pq.ParquetFile(file) as opened:
                     heads.append((opened.schema_arrow, opened.metadata.num_rows))
@@ -179,13 +180,40 @@ class FileSet:
                 found[name] = unquote(value)
         return found
 
+    @contextmanager
+    def unchanged(self, file: Path) -> Iterator[None]:
+        """Refuses a file that a program has changed since the first pass, also in the block.
+
+        All passes must find the same rows: the first one counts what the next one forecasts.
+        """
+        self._check_unchanged(file)
+        try:
+            yield
+        except DataError:
+            self._check_unchanged(file)  # says more than what is wrong with half a file
+            raise
+        self._check_unchanged(file)
+
+    def _check_unchanged(self, file: Path) -> None:
+        with suppress(OSError):  # whoever opens the file says what is wrong
+            stat = file.stat()
+            stamp = stat.st_ino, stat.st_size, stat.st_mtime_ns
+            if self._stamps.setdefault(file, stamp) != stamp:
+                problem = "the file changed while it was read; read files that no program writes to"
+                raise DataError("changed-file", problem, file=file)
+
+    @cached_property
+    def _stamps(self) -> dict[Path, tuple[int, int, int]]:
+        """What was known of each file when it was first read."""
+        return {}
+
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[Batch]:
         """Yields all rows in order, in batches; the next batch is read meanwhile.
 
         Raises
         ------
         DataError
-            If a file cannot be read.
+            If a file cannot be read, or has changed since the first pass.
         """
         parts = self._read(list(self.columns if columns is None else columns))
         with ThreadPoolExecutor(1) as reader:
@@ -204,7 +232,11 @@ class FileSet:
             own = [name for name in columns if name not in given]
             texts = [name for name in own if name in self.encoded]
             start = int(self.starts[k])
-            with parquet_errors(file), pq.ParquetFile(file, read_dictionary=texts) as opened:
+            with (
+                self.unchanged(file),
+                parquet_errors(file),
+                pq.ParquetFile(file, read_dictionary=texts) as opened,
+            ):
                 for some in opened.iter_batches(BATCH_ROWS, columns=own):
                     if not some.num_rows:
                         continue

@@ -96,20 +96,21 @@ class TextFileSet(FileSet):
         delimiter, comma, point = "", False, False
         for k, file in enumerate(self.files):
             given = self.of_folders(file)
-            blocks = CsvBlocks(file)
-            self._check_names(file, blocks.names, given)
-            if delimiter not in ("", blocks.delimiter):
-                found, expected = map(quoted, (blocks.delimiter, delimiter))
-                problem = f"found {found} between cells, expected {expected} as in the files before"
-                raise DataError("mixed-kinds", problem, file=file)
-            delimiter = blocks.delimiter
-            start = k << FILE_BITS
-            for table in blocks.tables([name for name in columns if name not in given]):
-                batch = self._batch(table, columns, given, start)
-                start += len(batch)
-                if watched is not None:
-                    watched.add(batch, delimiter != ",")
-                yield batch
+            with self.unchanged(file):
+                blocks = CsvBlocks(file)
+                self._check_names(file, blocks.names, given)
+                if delimiter not in ("", blocks.delimiter):
+                    found, expected = map(quoted, (blocks.delimiter, delimiter))
+                    problem = f"found {found} between cells, expected {expected} as in the files"
+                    raise DataError("mixed-kinds", f"{problem} before", file=file)
+                delimiter = blocks.delimiter
+                start = k << FILE_BITS
+                for table in blocks.tables([name for name in columns if name not in given]):
+                    batch = self._batch(table, columns, given, start)
+                    start += len(batch)
+                    if watched is not None:
+                        watched.add(batch, delimiter != ",")
+                    yield batch
             comma, point = comma or blocks.shows_comma, point or blocks.shows_point
         self.__dict__["_comma"] = comma and not point
         if watched is not None:
