@@ -28,10 +28,8 @@ run_on_engine() {
     without_network timeout 900 python -m pytest --quiet --tb=short --show-capture=no -W default "$@"
 }
 
-# test_engine NAME: runs one fit, one forecast, and the engine's part of docs/scale.md.
-test_engine() {
-  run_on_engine "$1" tests/python/engines/test_one_result.py tests/python/test_pages.py
-}
+# test_engine NAME: runs one fit and one forecast.
+test_engine() { run_on_engine "$1" tests/python/engines/test_one_result.py; }
 
 # test_engines NAME...: the same for several engines at once, since they wait more than they compute.
 test_engines() {
@@ -49,7 +47,8 @@ test_engines() {
   return $status
 }
 
-# test_engine_all NAME: tests all kinds of data, and killed workers.
+# test_engine_all NAME: tests all kinds of data, killed workers, and the engine's part of docs/scale.md,
+# which starts the engine again.
 test_engine_all() {
   run_on_engine "$1" tests/python/engines tests/python/test_pages.py \
     --ignore=tests/python/engines/test_fugue.py --ignore=tests/python/engines/test_duplicates.py
