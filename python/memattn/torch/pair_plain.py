@@ -85,8 +85,8 @@ def _cheapest(x1: Tensor, x2: Tensor, training: bool, *sizes: Any) -> PairRoute:
 
 
 # torch.compile calls this function with its example tensors and uses the result as a constant.
-# torch.compiler.assume_constant_result sets the same mark, but imports torch._dynamo, which takes as
-# long as PyTorch.
+# torch.compiler.assume_constant_result sets the same mark, but imports torch._dynamo, which takes
+# as long as PyTorch.
 _cheapest._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
