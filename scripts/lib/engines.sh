@@ -31,22 +31,6 @@ run_on_engine() {
 # test_engine NAME: runs one fit and one forecast.
 test_engine() { run_on_engine "$1" tests/python/engines/test_one_result.py; }
 
-# test_engines NAME...: the same for several engines at once, since they wait more than they compute.
-test_engines() {
-  local name status=0
-  local -A started
-  for name in "$@"; do
-    test_engine "$name" >"$LOGS/engine-$name.log" 2>&1 &
-    started[$name]=$!
-  done
-  for name in "$@"; do
-    printf '== %s\n' "$name"
-    wait "${started[$name]}" || status=1
-    cat "$LOGS/engine-$name.log"
-  done
-  return $status
-}
-
 # test_engine_all NAME: tests all kinds of data, killed workers, and the engine's part of docs/scale.md,
 # which starts the engine again.
 test_engine_all() {

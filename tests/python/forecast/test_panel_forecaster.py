@@ -329,24 +329,24 @@ def long_panel(count: int, length: int) -> Series:
 
 
 def interrupted(call: Callable[[], object]) -> float:
-    """Interrupts a call after 0.3 s; returns the CPU seconds until its KeyboardInterrupt."""
+    """Interrupts a call after 0.3 s; returns the seconds until its KeyboardInterrupt."""
     sent: list[float] = []
 
     def interrupt() -> None:
-        sent.append(time.process_time())
+        sent.append(time.monotonic())
         _thread.interrupt_main()
 
     timer = threading.Timer(0.3, interrupt)
     timer.start()
     with pytest.raises(KeyboardInterrupt):
         call()
-    seconds = time.process_time() - sent[0]
+    seconds = time.monotonic() - sent[0]
     timer.join()
     return seconds
 
 
-# The most CPU seconds to end an interrupted call, of all threads. An idle machine needs less than
-# 0.1; without the interrupt, the calls take many seconds.
+# The longest time in seconds to end an interrupted call. An idle machine needs less than 0.1 s;
+# without the interrupt, the calls take many seconds.
 PROMPT = 2.0
 
 
