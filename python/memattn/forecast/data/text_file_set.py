@@ -99,10 +99,7 @@ class TextFileSet(FileSet):
             with self.unchanged(file):
                 blocks = CsvBlocks(file)
                 self._check_names(file, blocks.names, given)
-                if delimiter not in ("", blocks.delimiter):
-                    found, expected = map(quoted, (blocks.delimiter, delimiter))
-                    problem = f"found {found} between cells, expected {expected} as in the files"
-                    raise DataError("mixed-kinds", f"{problem} before", file=file)
+                self._check_delimiter(file, blocks.delimiter, delimiter or blocks.delimiter)
                 delimiter = blocks.delimiter
                 start = k << FILE_BITS
                 for table in blocks.tables([name for name in columns if name not in given]):
@@ -115,6 +112,11 @@ class TextFileSet(FileSet):
         self.__dict__["_comma"] = comma and not point
         if watched is not None:
             self.__dict__["_reading"] = watched.reading(self.comma)
+
+    def _check_delimiter(self, file: Path, found: str, expected: str) -> None:
+        if found != expected:
+            problem = f"found {quoted(found)} between cells, expected {quoted(expected)}"
+            raise DataError("mixed-kinds", f"{problem} as in the files before", file=file)
 
     def _check_names(self, file: Path, names: list[str], given: Mapping[str, str]) -> None:
         try:
